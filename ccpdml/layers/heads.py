@@ -1,0 +1,72 @@
+"""Heads: from features to the embedding, and from the embedding to distances to proxies."""
+
+import gin
+import tensorflow as tf
+
+from ccpdml.ops import distances
+
+
+@gin.register
+@tf.keras.utils.register_keras_serializable(package="ccpdml")
+class EmbeddingHead(tf.keras.layers.Dense):
+    """Linear map to the embedding: [batch, features] -> [batch, embedding_size].
+
+    Args:
+        embedding_size: entries of the embedding; 128 in the paper (supplement, 2.1).
+        use_bias: whether to add a bias; the paper's head has none.
+    """
+
+    def __init__(self, embedding_size=128, use_bias=False, **kwargs):
+        super().__init__(embedding_size, use_bias=use_bias, **kwargs)
+
+    def get_config(self):
+        config = super().get_config()
+        return {"embedding_size": config.pop("units")} | config
+
+
+@gin.register
+@tf.keras.utils.register_keras_serializable(package="ccpdml")
+class MultiProxyHead(tf.keras.layers.Layer):
+    """Trainable proxies: [batch, dim] -> distances [batch, num_classes, proxies_per_class].
+
+    Args:
+        num_classes: classes of the training split, int above 0.
+        proxies_per_class: points that stand for each class, int above 0.
+
+    Attributes:
+        proxies: float32 [num_classes, proxies_per_class, dim], whatever the dtype policy.
+
+    Raises:
+        ValueError: if an argument is not above 0.
+    """
+
+    def __init__(self, num_classes, proxies_per_class=8, **kwargs):
+        super().__init__(**({"dtype": "float32", "autocast": False} | kwargs))
+        if num_classes < 1:
+            raise ValueError(f"`num_classes` must be above 0. Received: {num_classes=}")
+        if proxies_per_class < 1:
+            raise ValueError(
+                "`MultiProxyHead.proxies_per_class` must be above 0: a class without a proxy has "
+                f"nothing to be near to. Received: {proxies_per_class=}"
+            )
+        self.num_classes = num_classes
+        self.proxies_per_class = proxies_per_class
+
+    def build(self, input_shape):
+        shape = (self.num_classes, self.proxies_per_class, input_shape[-1])
+        self.proxies = self.add_weight(name="proxies", shape=shape, initializer="he_normal")
+        super().build(input_shape)
+
+    def references(self):
+        """The proxies as a reference set: (points [num_classes * per_class, dim], labels)."""
+        proxies = tf.convert_to_tensor(self.proxies)
+        points = tf.reshape(proxies, [-1, proxies.shape[-1]])
+        return points, tf.repeat(tf.range(self.num_classes), self.proxies_per_class)
+
+    def call(self, embeddings):
+        per_class = distances.euclidean(embeddings[None], tf.convert_to_tensor(self.proxies))
+        return tf.transpose(per_class, [1, 0, 2])
+
+    def get_config(self):
+        config = {"num_classes": self.num_classes, "proxies_per_class": self.proxies_per_class}
+        return super().get_config() | config

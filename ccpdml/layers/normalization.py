@@ -1,0 +1,31 @@
+"""Normalization of embeddings, as layers."""
+
+import gin
+import tensorflow as tf
+
+from ccpdml.ops import normalization
+
+
+class _Geometry(tf.keras.layers.Layer):
+    """A layer that computes in float32 or better whatever the dtype policy."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**({"dtype": "float32", "autocast": False} | kwargs))
+
+
+@gin.register
+@tf.keras.utils.register_keras_serializable(package="ccpdml")
+class LipschitzNormalization(_Geometry):
+    """`x / max(1, |x|)` over the last axis; see `ops.normalization.lipschitz_normalize`."""
+
+    def call(self, inputs):
+        return normalization.lipschitz_normalize(inputs)
+
+
+@gin.register
+@tf.keras.utils.register_keras_serializable(package="ccpdml")
+class UnitNormalization(_Geometry):
+    """`x / |x|` over the last axis, a zero vector staying zero."""
+
+    def call(self, inputs):
+        return normalization.unit_normalize(inputs)

@@ -1,0 +1,96 @@
+"""A pair loss applied to embeddings: of a batch with itself, or with references."""
+
+import gin
+import tensorflow as tf
+
+from ccpdml.losses.criterion import Criterion
+from ccpdml.ops import distances, masks, normalization, replicas
+
+
+def compare(
+    loss,
+    embeddings,
+    labels,
+    references=None,
+    reference_labels=None,
+    normalize=normalization.lipschitz_normalize,
+):
+    """Applies a pair loss to a batch against itself or against references.
+
+    Args:
+        loss: a `PairLoss`.
+        embeddings: the anchors, float [batch, dim].
+        labels: their classes, int [batch] or [batch, 1].
+        references: what they are compared with, float [num_references, dim]; None is the batch
+            itself, no embedding being its own positive.
+        reference_labels: classes of the references, int [num_references] or [num_references, 1].
+        normalize: function that both sides pass first; None takes them as they are.
+
+    Returns:
+        The loss, float scalar.
+
+    Raises:
+        ValueError: if references come without labels, or labels without references.
+    """
+    if (references is None) != (reference_labels is None):
+        raise ValueError("`references` and `reference_labels` must be given together.")
+    normalize = normalize or tf.convert_to_tensor
+    anchors = normalize(embeddings)
+    others = None if references is None else normalize(references)
+    measured = getattr(distances, loss.distance)(anchors, others)
+    return loss(measured, *masks.pairs(labels, reference_labels))
+
+
+@gin.register
+@tf.keras.utils.register_keras_serializable(package="ccpdml")
+class BatchPairs(Criterion):
+    """A pair loss on the pairs of the batch, and on nothing else.
+
+    Args:
+        loss: a `PairLoss`.
+    """
+
+    def __init__(self, loss, **kwargs):
+        super().__init__(**kwargs)
+        self.loss = loss
+
+    def call(self, embeddings, labels):
+        return compare(self.loss, embeddings, labels, normalize=self.normalization)
+
+    def get_config(self):
+        return super().get_config() | {"loss": tf.keras.layers.serialize(self.loss)}
+
+
+@gin.register
+@tf.keras.utils.register_keras_serializable(package="ccpdml")
+class InBatch(tf.keras.losses.Loss):
+    """A pair loss for stock `model.compile(loss=...)`: labels are `y_true`, embeddings `y_pred`.
+
+    Under a `tf.distribute` strategy the pairs are those of the global batch. For a loss with
+    weights of its own use `training.MetricLearner`: stock Keras does not train them.
+
+    Args:
+        loss: a `PairLoss`.
+    """
+
+    def __init__(self, loss, name="in_batch", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.loss = loss
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        """Returns the loss; Keras's own `__call__` would turn the labels into float32."""
+        if sample_weight is not None:
+            raise ValueError("`InBatch` weighs pairs, not samples: leave `sample_weight` out.")
+        return self.call(y_true, y_pred)
+
+    def call(self, y_true, y_pred):
+        embeddings = replicas.gather(tf.convert_to_tensor(y_pred))
+        return compare(self.loss, embeddings, replicas.gather(tf.convert_to_tensor(y_true)))
+
+    def get_config(self):
+        return super().get_config() | {"loss": tf.keras.layers.serialize(self.loss)}
+
+    @classmethod
+    def from_config(cls, config):
+        """Rebuilds the loss with the pair loss nested in it."""
+        return cls(**(config | {"loss": tf.keras.layers.deserialize(config["loss"])}))

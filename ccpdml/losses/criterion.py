@@ -1,0 +1,36 @@
+"""What every criterion has in common."""
+
+import tensorflow as tf
+
+from ccpdml import layers
+
+
+class Criterion(tf.keras.layers.Layer):
+    """Base of what a learner minimizes: `call(embeddings, labels)` -> float scalar.
+
+    Embeddings are float [batch, dim] as the encoder gives them, labels int [batch] or [batch, 1].
+    It computes in float32 whatever the dtype policy.
+
+    Args:
+        normalization: layer that embeddings and proxies pass before they are compared, in
+            training and in evaluation; None is `LipschitzNormalization()`, the paper's.
+    """
+
+    def __init__(self, normalization=None, **kwargs):
+        super().__init__(**({"dtype": "float32", "autocast": False} | kwargs))
+        self.normalization = normalization or layers.LipschitzNormalization()
+
+    def get_config(self):
+        return super().get_config() | {
+            "normalization": tf.keras.layers.serialize(self.normalization)
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        """Rebuilds the criterion with the layers nested in it."""
+        nested = {
+            name: tf.keras.layers.deserialize(value)
+            for name, value in config.items()
+            if name in ("loss", "normalization")
+        }
+        return cls(**(config | nested))

@@ -1,0 +1,40 @@
+"""Multi-Similarity loss."""
+
+import gin
+import tensorflow as tf
+
+from ccpdml.losses.pair_loss import PairLoss
+from ccpdml.ops import reduction
+
+
+@gin.register
+@tf.keras.utils.register_keras_serializable(package="ccpdml")
+class MultiSimilarityLoss(PairLoss):
+    """MS: soft maxima of an anchor's positive and negative similarities s, averaged over anchors.
+
+    `1/alpha log(1 + sum_pos exp(-alpha (s - base))) + 1/beta log(1 + sum_neg exp(beta (s - base)))`
+
+    Args:
+        alpha: sharpness on positive pairs (α).
+        beta: sharpness on negative pairs (β).
+        base: similarity that separates the two (λ in the loss's paper).
+
+    Source: Wang et al., "Multi-Similarity Loss" (2019), without its pair mining.
+    """
+
+    distance = "negative_cosine"
+
+    def __init__(self, alpha=2.0, beta=40.0, base=0.5, **kwargs):
+        super().__init__(**kwargs)
+        self.alpha = alpha
+        self.beta = beta
+        self.base = base
+
+    def call(self, distances, positive, negative):
+        excess = -distances - self.base
+        pull = reduction.log_one_plus_sum_exp(-self.alpha * excess, positive) / self.alpha
+        push = reduction.log_one_plus_sum_exp(self.beta * excess, negative) / self.beta
+        return tf.reduce_mean(pull + push)
+
+    def get_config(self):
+        return super().get_config() | {"alpha": self.alpha, "beta": self.beta, "base": self.base}

@@ -1,0 +1,94 @@
+"""Core-sets: the few points that stand for many, chosen by greedy k-center."""
+
+import tensorflow as tf
+
+from ccpdml.ops import distances, precision
+
+
+def farthest_first(pool, seeds, num_picks):
+    """Picks by greedy k-center: each pick is the point farthest from all before it.
+
+    Ties go to the lowest index. Once every distinct point of the pool is picked, points repeat
+    (`count_distinct` tells how many there are).
+
+    Args:
+        pool: candidate embeddings, float [num_classes, pool_size, dim].
+        seeds: embeddings that already cover the class, float [num_classes, num_seeds, dim].
+        num_picks: picks per class, int in 1..pool_size.
+
+    Returns:
+        Indices into `pool` in picking order, int32 [num_classes, num_picks].
+
+    Raises:
+        ValueError: if `num_picks` is out of range or the shapes do not fit.
+
+    Source: the paper's proxy selection (supplement, 1.2); a 2-approximation (Gonzalez, 1985).
+    """
+    pool, seeds = precision.at_least_float32(pool), precision.at_least_float32(seeds)
+    if pool.shape.rank != 3 or seeds.shape.rank != 3:
+        raise ValueError(
+            "`pool` and `seeds` must be [num_classes, points, dim]. "
+            f"Received: {pool.shape=}, {seeds.shape=}"
+        )
+    if not 1 <= num_picks <= pool.shape[1]:
+        raise ValueError(f"`num_picks` must be in 1..{pool.shape[1]}. Received: {num_picks=}")
+    nearest = tf.reduce_min(distances.euclidean(pool, seeds), axis=-1)
+    picks = []
+    for _ in range(num_picks):
+        picks.append(tf.argmax(nearest, axis=-1, output_type=tf.int32))
+        chosen = tf.gather(pool, picks[-1], batch_dims=1)[:, None]
+        # A difference, not an expanded square: exactly 0 for the pick, so it is not picked again.
+        nearest = tf.minimum(nearest, tf.norm(pool - chosen, axis=-1))
+    return tf.stack(picks, axis=-1)
+
+
+def covering_radius(points, centers):
+    """Largest distance from a point of a class to the nearest center of that class.
+
+    Args:
+        points: float [num_classes, num_points, dim].
+        centers: float [num_classes, num_centers, dim].
+
+    Returns:
+        float [num_classes], in the unit of the embeddings.
+
+    Source: the generalization bound of the paper (Cor. 4.2.1).
+    """
+    nearest = tf.reduce_min(distances.euclidean(points, centers), axis=-1)
+    return tf.reduce_max(nearest, axis=-1)
+
+
+def repeated(points):
+    """Marks the points that equal an earlier one of their class.
+
+    Args:
+        points: float [num_classes, num_points, dim].
+
+    Returns:
+        bool [num_classes, num_points]; the first of equal points is not marked.
+    """
+    points = tf.convert_to_tensor(points)
+    equal = tf.reduce_all(points[:, :, None] == points[:, None], axis=-1)
+    earlier = tf.linalg.band_part(tf.ones(tf.shape(equal)[1:], tf.int32), -1, 0) - tf.eye(
+        tf.shape(equal)[1], dtype=tf.int32
+    )
+    return tf.reduce_any(equal & (earlier > 0), axis=-1)
+
+
+def spread_repeated(points, scale, seed):
+    """Moves repeated points apart, so that no two centers of a class coincide.
+
+    Args:
+        points: float [num_classes, num_points, dim].
+        scale: length of the move relative to the point's own length, float above 0.
+        seed: of the random directions, int [2].
+
+    Returns:
+        Tuple (points with each repeated one moved, number of classes that had any).
+    """
+    moved = repeated(points)
+    direction = tf.random.stateless_normal(tf.shape(points), seed, dtype=points.dtype)
+    direction = tf.math.l2_normalize(direction, axis=-1)
+    length = tf.maximum(tf.norm(points, axis=-1, keepdims=True), 1e-3)
+    apart = tf.where(moved[..., None], points + scale * length * direction, points)
+    return apart, int(tf.math.count_nonzero(tf.reduce_any(moved, axis=-1)))
