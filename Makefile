@@ -1,0 +1,59 @@
+# make demo | test | test-addons | test-legacy | lint | clean.  Needs Python 3.11 - 3.13 and make.
+
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3 python; do \
+    $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
+    && echo $$python && break; done)
+# The addons stack has no packages for a newer Python.
+PYTHON_ADDONS ?= python3.11
+# Processes of the test suite, one TensorFlow thread pool each.
+WORKERS ?= 2
+PYTEST_ARGS ?=
+
+DEMO_DIR ?= runs/digits_ms
+
+DEFAULT := .venv/bin/python
+ADDONS := .venv-addons/bin/python
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+PYTEST := -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+
+.PHONY: demo test test-addons test-legacy lint format clean
+
+demo: .venv/installed
+	$(DEFAULT) experiments/run.py --gin_file=gin/digits_ms.gin --run_dir=$(DEMO_DIR)
+	@echo "Results: $(DEMO_DIR)/results.json, pictures: $(DEMO_DIR)/figures/"
+
+test: .venv/installed
+	$(DEFAULT) $(PYTEST)
+
+test-addons: .venv-addons/installed
+	$(ADDONS) $(PYTEST)
+
+# TensorFlow 2.21 with Keras 2: the smoke tests only.
+test-legacy: .venv/installed-legacy
+	TF_USE_LEGACY_KERAS=1 $(DEFAULT) -m pytest -m smoke $(PYTEST_ARGS)
+
+lint: .venv/installed
+	$(DEFAULT) -m ruff format --check .
+	$(DEFAULT) -m ruff check .
+
+format: .venv/installed
+	$(DEFAULT) -m ruff format .
+	$(DEFAULT) -m ruff check --fix .
+
+clean:
+	rm -rf .venv .venv-addons build dist *.egg-info
+
+.venv/installed: requirements.txt setup.py
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 - 3.13 found; set PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(DEFAULT) $(PIP_INSTALL) -r requirements.txt -e ".[dev]"
+	touch $@
+
+.venv/installed-legacy: .venv/installed
+	$(DEFAULT) $(PIP_INSTALL) -e ".[legacy]"
+	touch $@
+
+.venv-addons/installed: requirements-addons.txt setup.py
+	$(PYTHON_ADDONS) -m venv .venv-addons
+	$(ADDONS) $(PIP_INSTALL) -r requirements-addons.txt -e ".[dev]"
+	touch $@

@@ -1,0 +1,70 @@
+"""Packaging of ccpdml. Tool settings (ruff, pytest) are in pyproject.toml."""
+
+import pathlib
+import re
+
+from setuptools import find_packages, setup
+
+ROOT = pathlib.Path(__file__).resolve().parent
+
+
+def read_version():
+    """Reads the version without importing the package, which would need TensorFlow."""
+    text = (ROOT / "ccpdml" / "__init__.py").read_text(encoding="utf-8")
+    return re.search(r'^__version__ = "([^"]+)"', text, re.MULTILINE).group(1)
+
+
+def read_readme():
+    readme = ROOT / "README.md"
+    return readme.read_text(encoding="utf-8") if readme.exists() else ""
+
+
+setup(
+    name="ccpdml",
+    version=read_version(),
+    description="Deep metric learning with chance constraints, in TensorFlow and Keras",
+    long_description=read_readme(),
+    long_description_content_type="text/markdown",
+    author="the ccpdml authors",
+    license="MIT",
+    python_requires=">=3.11",
+    # Only ccpdml: namespace discovery would install the folder `gin/` over the gin library.
+    packages=find_packages(include=["ccpdml*"]),
+    package_data={"ccpdml": ["py.typed"], "ccpdml.reports": ["*.csv", "*.json"]},
+    # Wide enough for both stacks; requirements.txt and requirements-addons.txt choose one.
+    install_requires=[
+        "absl-py>=2.0",
+        "gin-config>=0.5.0",
+        "matplotlib>=3.8",
+        "numpy>=1.26",
+        "Pillow>=10.0",
+        "scikit-learn>=1.4",
+        "scipy>=1.11",
+        "tensorboard>=2.15",
+        "tensorflow>=2.15.1",
+        "tqdm>=4.66",
+    ],
+    extras_require={
+        # tensorflow-addons ends at TF 2.15, which needs NumPy 1; TensorBoard 2.15 needs
+        # pkg_resources, which setuptools 81 no longer has.
+        "addons": [
+            "numpy<2",
+            "setuptools<81",
+            "tensorflow==2.15.1",
+            "tensorflow-addons==0.23.0",
+        ],
+        # TF 2.21 with Keras 2 (TF_USE_LEGACY_KERAS=1).
+        "legacy": ["tensorflow==2.21.*", "tf-keras==2.21.*"],
+        # ONNX files of a trained encoder, from the default stack.
+        "export": ["onnx>=1.16", "tf2onnx>=1.16"],
+        # pytest-xdist: two workers, two cores. setuptools: builds the wheel that the tests inspect.
+        "dev": ["pytest>=8.0", "pytest-xdist>=3.5", "ruff>=0.17,<0.18", "setuptools>=70.1,<81"],
+    },
+    classifiers=[
+        "License :: OSI Approved :: MIT License",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)
