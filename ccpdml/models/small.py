@@ -1,0 +1,31 @@
+"""A small network for small images and machines without an accelerator."""
+
+import gin
+import tensorflow as tf
+
+
+@gin.register
+def small_cnn(input_shape, filters=(32, 64, 128, 256), batch_norm=True):
+    """Blocks of a 3x3 convolution, batch normalization, ReLU and 2x2 max pooling.
+
+    Args:
+        input_shape: (height, width, channels) of the images; values are expected around [-1, 1].
+        filters: channels of each block, ints.
+        batch_norm: False leaves batch normalization out (each image is then treated alone).
+
+    Returns:
+        Keras model [batch, height, width, channels] -> feature map; the last block is not pooled.
+    """
+    inputs = tf.keras.Input(input_shape)
+    features = inputs
+    for index, channels in enumerate(filters):
+        if index:
+            features = tf.keras.layers.MaxPooling2D(padding="same")(features)
+        convolution = tf.keras.layers.Conv2D(
+            channels, 3, padding="same", use_bias=not batch_norm, kernel_initializer="he_normal"
+        )
+        features = convolution(features)
+        if batch_norm:
+            features = tf.keras.layers.BatchNormalization()(features)
+        features = tf.keras.layers.ReLU()(features)
+    return tf.keras.Model(inputs, features, name="small_cnn")

@@ -1,0 +1,191 @@
+"""The learner: an encoder and a criterion, trained by the compiled inner loop."""
+
+import gin
+import tensorflow as tf
+
+from ccpdml import losses
+from ccpdml.models import encoder as encoders
+from ccpdml.ops import precision, replicas
+from ccpdml.training import gradients, loop, optimizers, stacks
+from ccpdml.training.snapshot import Snapshot
+
+
+@gin.register
+class MetricLearner(tf.keras.Model):
+    """Trains an encoder so that `criterion(embeddings, labels)` falls.
+
+    It is a Keras model of its own: `compile(optimizer)`, then `fit` on batches of
+    (images, labels), `predict` for embeddings. Under a `tf.distribute` strategy the criterion
+    sees the global batch. Build the encoder, the learner and the optimizer in `strategy.scope()`.
+
+    Args:
+        encoder: Keras model, images -> embeddings [batch, dim].
+        criterion: a `losses.Criterion`, or a `losses.PairLoss`, which is then taken on the pairs
+            of the batch.
+        prox_weight: λ of the prox term `λ/2·|θ - θ_center|²` over the encoder's trainable
+            weights, float; in force from the second problem instance on.
+        weight_decay: coupled L2, `weight_decay · w` added to the gradient of the encoder's weights
+            except those of batch normalization, float.
+        decay_proxies: whether the criterion's weights decay as well, as they did in the original.
+        clip_norm: largest norm of all gradients together; None leaves it.
+        clip_value: largest absolute value of a gradient's entry; None leaves it.
+        proxy_learning_rate_multiplier: how many times faster the criterion's weights learn.
+        preprocess: function of an image batch, run on the device before the encoder; None takes
+            images as they come.
+
+    Raises:
+        ValueError: if the weights are negative or the encoder gives no vectors.
+
+    Source: the paper, section 4; order of the gradient terms from the original program.
+    """
+
+    def __init__(
+        self,
+        encoder,
+        criterion,
+        prox_weight=2e-4,
+        weight_decay=0.0,
+        decay_proxies=False,
+        clip_norm=None,
+        clip_value=None,
+        proxy_learning_rate_multiplier=1.0,
+        preprocess=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        _check(encoder, prox_weight, weight_decay, proxy_learning_rate_multiplier)
+        self.encoder = encoder
+        is_pair_loss = isinstance(criterion, losses.PairLoss)
+        self.criterion = losses.BatchPairs(criterion) if is_pair_loss else criterion
+        if not self.criterion.built:
+            self.criterion.build((None, encoder.output_shape[-1]))
+        self.prox_weight = prox_weight
+        self.weight_decay = weight_decay
+        self.decay_proxies = decay_proxies
+        self.clip_norm, self.clip_value = clip_norm, clip_value
+        self.proxy_learning_rate_multiplier = proxy_learning_rate_multiplier
+        self.preprocess = preprocess or tf.identity
+        self.loss_tracker = tf.keras.metrics.Mean(name="loss")
+        self.prox_center = None
+        self.built = True
+
+    def compile(self, optimizer="adam", steps_per_execution=1, **kwargs):
+        """Sets the optimizer and the length of the compiled inner loop.
+
+        Args:
+            optimizer: a `tf.keras.optimizers.Optimizer` for the encoder; the criterion's weights
+                get a linked copy of it.
+            steps_per_execution: steps in one call of the compiled loop (N), int above 0.
+            **kwargs: as in `tf.keras.Model.compile`, except `loss`: the criterion is the loss.
+        """
+        if kwargs.get("loss") is not None:
+            raise ValueError("The criterion is the loss: leave `loss` out of `compile`.")
+        kwargs = {"jit_compile": False} | kwargs
+        super().compile(optimizer=optimizer, steps_per_execution=steps_per_execution, **kwargs)
+        self.steps_per_loop = int(steps_per_execution)
+        self.encoder_weights = list(self.encoder.trainable_variables)
+        self.criterion_weights = list(self.criterion.trainable_variables)
+        self.decayed = [_decays(self.encoder, v) for v in self.encoder_weights]
+        self.decayed += [self.decay_proxies] * len(self.criterion_weights)
+        with self.distribute_strategy.scope():
+            self.optimizer.build(self.encoder_weights)
+            self.criterion_optimizer = optimizers.linked_copy(
+                self.optimizer, self.proxy_learning_rate_multiplier
+            )
+            self.criterion_optimizer.build(self.criterion_weights)
+
+    def start_prox(self, center, weight):
+        """Pulls the encoder to `center` from now on.
+
+        Args:
+            center: values of the encoder's trainable weights, in their order.
+            weight: λ of this problem instance, float.
+        """
+        self.prox_center.assign(center)
+        self.prox_weight_in_force.assign(weight)
+
+    def add_prox(self):
+        """Makes room for the prox term, which rests at λ = 0 until `start_prox`."""
+        if self.prox_center is None and self.prox_weight:
+            with self.distribute_strategy.scope():
+                self.prox_center = Snapshot(self.encoder_weights)
+                self.prox_weight_in_force = tf.Variable(0.0, trainable=False)
+            self.make_train_function(force=True)
+
+    @property
+    def metrics(self):
+        return [self.loss_tracker]
+
+    def call(self, images, training=False):
+        """Embeddings [batch, dim] in float32, as the encoder gives them (not normalized)."""
+        return precision.at_least_float32(self.encoder(self.preprocess(images), training=training))
+
+    def train_step(self, data):
+        """One step of one replica; returns the loss of the global batch."""
+        images, labels, _ = tf.keras.utils.unpack_x_y_sample_weight(data)
+        num_replicas = tf.distribute.get_replica_context().num_replicas_in_sync
+        variables = self.encoder_weights + self.criterion_weights
+        with tf.GradientTape() as tape:
+            embeddings = replicas.gather(self(images, training=True))
+            loss = self.criterion(embeddings, replicas.gather(labels))
+            loss += sum(self.encoder.losses)
+            # Every replica computes the whole loss, and their gradients are summed.
+            share = loss / num_replicas
+        steps = tape.gradient(share, variables, unconnected_gradients="zero")
+        self.apply(replicas.sum_over([tf.convert_to_tensor(step) for step in steps]))
+        self.loss_tracker.update_state(loss)
+        return loss
+
+    def apply(self, steps):
+        """Adds prox term and weight decay to summed gradients, clips them and applies them."""
+        variables = self.encoder_weights + self.criterion_weights
+        count = len(self.encoder_weights)
+        if self.prox_center is not None:
+            weight, center = self.prox_weight_in_force, self.prox_center.copies
+            steps[:count] = gradients.add_decay(steps[:count], variables[:count], weight, center)
+        if self.weight_decay:
+            rates = [self.weight_decay * decays for decays in self.decayed]
+            steps = [
+                gradients.add_decay([step], [variable], rate)[0] if rate else step
+                for step, variable, rate in zip(steps, variables, rates, strict=True)
+            ]
+        steps = gradients.clip(steps, self.clip_norm, self.clip_value)
+        if self.criterion_weights:
+            stacks.apply_summed_gradients(
+                self.criterion_optimizer, steps[count:], self.criterion_weights
+            )
+        stacks.apply_summed_gradients(self.optimizer, steps[:count], self.encoder_weights)
+
+    def make_train_function(self, force=False):
+        """Installs the compiled inner loop where `fit` looks for it."""
+        if self.train_function is None or force:
+            self.train_function = loop.InnerLoop(self, self.steps_per_loop)
+        return self.train_function
+
+    def _maybe_symbolic_build(self, *args, **kwargs):
+        """Does nothing: all is built. Keras 3's own version fails under multi-worker strategies."""
+
+
+def _check(encoder, prox_weight, weight_decay, multiplier):
+    if len(encoder.output_shape) != 2:
+        raise ValueError(
+            "`encoder` must give vectors [batch, dim]; end it in pooling and a dense layer. "
+            f"Received: output shape {encoder.output_shape}"
+        )
+    if prox_weight < 0 or weight_decay < 0:
+        raise ValueError(f"Weights must not be negative. Received: {prox_weight=}, {weight_decay=}")
+    if multiplier <= 0:
+        raise ValueError(
+            "`proxy_learning_rate_multiplier` must be above 0. "
+            f"Received: proxy_learning_rate_multiplier={multiplier}"
+        )
+
+
+def _decays(encoder, variable):
+    """Whether weight decay holds for `variable`: not if batch normalization owns it."""
+    return not any(
+        variable is owned
+        for layer in encoders.nested_layers(encoder)
+        if isinstance(layer, tf.keras.layers.BatchNormalization)
+        for owned in layer.weights
+    )

@@ -1,0 +1,29 @@
+"""Where Keras 2 and Keras 3 differ: the one place that asks which of them is running."""
+
+import inspect
+
+import tensorflow as tf
+
+KERAS_3 = "learning_rate" in inspect.signature(tf.keras.optimizers.Adam.update_step).parameters
+
+
+def raw(variable):
+    """The `tf.Variable` behind a Keras 3 variable; any other variable as it is."""
+    is_wrapped = KERAS_3 and isinstance(variable, tf.keras.Variable)
+    return variable.value if is_wrapped else variable
+
+
+def apply_summed_gradients(optimizer, gradients, variables):
+    """Applies gradients that are summed over the replicas already, without a second sum.
+
+    Called from inside `strategy.run`. Keras 2 has a public switch for it, Keras 3 none: there the
+    optimizer's own reduction is replaced on the instance.
+    """
+    pairs = list(zip(gradients, variables, strict=True))
+    if tf.distribute.get_replica_context().num_replicas_in_sync == 1:
+        optimizer.apply_gradients(pairs)
+    elif KERAS_3:
+        optimizer._all_reduce_sum_gradients = lambda grads_and_vars: list(grads_and_vars)
+        optimizer.apply_gradients(pairs)
+    else:
+        optimizer.apply_gradients(pairs, skip_gradients_aggregation=True)
