@@ -1,0 +1,122 @@
+"""Images with class labels, and the class-disjoint splits made of them."""
+
+import dataclasses
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageSet:
+    """Images of a few classes: files on disk or pixels in memory.
+
+    Attributes:
+        images: file paths, str [n]; or pixels, uint8 [n, height, width, channels].
+        labels: class of each image, int32 [n] in 0..num_classes-1.
+        class_names: one name per class, tuple of str. Every class has an image, except in a
+            query/gallery pair: the two share their class names.
+        names: a readable name per image, tuple of str; needed for pixels only.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    class_names: tuple
+    names: tuple = ()
+
+    def __post_init__(self):
+        images, labels = np.asarray(self.images), np.asarray(self.labels)
+        _check_images(images, self.names)
+        _check_labels(labels, len(images), len(self.class_names))
+        object.__setattr__(self, "images", images)
+        object.__setattr__(self, "labels", labels.astype(np.int32))
+        object.__setattr__(self, "class_names", tuple(self.class_names))
+        object.__setattr__(self, "names", tuple(self.names))
+
+    def __len__(self):
+        return len(self.labels)
+
+    @property
+    def num_classes(self):
+        return len(self.class_names)
+
+    @property
+    def in_memory(self):
+        return self.images.ndim == 4
+
+    @property
+    def paths(self):
+        """What to call each image: its path, or its name when there is no file; tuple of str."""
+        return self.names if self.in_memory else tuple(self.images.tolist())
+
+    def select(self, indices):
+        """The images at `indices` (int [k]) with all the classes kept."""
+        names = tuple(self.names[i] for i in indices) if self.names else ()
+        return dataclasses.replace(
+            self, images=self.images[indices], labels=self.labels[indices], names=names
+        )
+
+    def select_classes(self, class_ids):
+        """The images of some classes, relabelled 0..k-1 in the order of `class_ids` (int [k]).
+
+        Raises:
+            ValueError: if an id repeats or is out of range.
+        """
+        class_ids = np.asarray(class_ids, np.int64)
+        in_range = np.all((0 <= class_ids) & (class_ids < self.num_classes))
+        if not in_range or len(np.unique(class_ids)) != len(class_ids):
+            raise ValueError(
+                f"`class_ids` must be distinct and in 0..{self.num_classes - 1}. "
+                f"Received: class_ids={class_ids.tolist()}"
+            )
+        new_label = np.full(self.num_classes, -1, np.int32)
+        new_label[class_ids] = np.arange(len(class_ids))
+        kept = self.select(np.flatnonzero(new_label[self.labels] >= 0))
+        class_names = tuple(self.class_names[i] for i in class_ids)
+        return dataclasses.replace(kept, labels=new_label[kept.labels], class_names=class_names)
+
+
+@dataclasses.dataclass(frozen=True)
+class Splits:
+    """Class-disjoint parts of a data set.
+
+    Attributes:
+        train: images to learn from.
+        validation: images to select models on; None where no validation classes were asked for.
+        test: images to report on; the queries when there is a gallery.
+        gallery: what the queries are searched in; None for self-retrieval.
+        info: how the parts came about, ready for JSON; stored with the results.
+    """
+
+    train: ImageSet
+    validation: ImageSet | None
+    test: ImageSet
+    gallery: ImageSet | None
+    info: dict
+
+
+def _check_images(images, names):
+    is_paths = images.ndim == 1 and images.dtype.kind == "U"
+    is_pixels = images.ndim == 4 and images.dtype == np.uint8
+    if not (is_paths or is_pixels):
+        raise ValueError(
+            "`images` must be str [n] or uint8 [n, height, width, channels]. "
+            f"Received: dtype={images.dtype}, shape={images.shape}"
+        )
+    expected = len(images) if is_pixels else 0
+    if len(names) != expected:
+        raise ValueError(
+            "`names` must name each image held in memory, and no file. "
+            f"Received: {len(names)} names, {len(images)} images of dtype {images.dtype}"
+        )
+
+
+def _check_labels(labels, num_images, num_classes):
+    if labels.shape != (num_images,) or labels.dtype.kind not in "iu":
+        raise ValueError(
+            f"`labels` must be integers of shape ({num_images},). "
+            f"Received: dtype={labels.dtype}, shape={labels.shape}"
+        )
+    if num_images and not 0 <= labels.min() <= labels.max() < num_classes:
+        raise ValueError(
+            f"`labels` must be in 0..{num_classes - 1}, one class name each. "
+            f"Received: labels in {labels.min()}..{labels.max()}"
+        )
