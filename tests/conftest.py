@@ -1,10 +1,11 @@
 """Two logical CPUs for every test, quiet TensorFlow, and nothing left over from the test before."""
 
 import contextlib
+import functools
 import json
 import os
 import pathlib
-import types
+import re
 
 # Before TensorFlow is imported. CUDA_VISIBLE_DEVICES=0 runs the suite on a GPU.
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
@@ -56,22 +57,58 @@ def op_determinism():
         config.disable_op_determinism()
 
 
+class GoldenCase:
+    """One case of a golden file: `case["value_f64"]`, its `settings`, and its `inputs`."""
+
+    def __init__(self, arrays, name, settings):
+        self.arrays, self.name, self.settings = arrays, name, settings
+
+    def __getitem__(self, field):
+        return self.arrays[f"{self.name}/{field}"]
+
+    def inputs(self, field):
+        """An input that several cases share."""
+        return self.arrays[f"inputs/{self.settings['inputs']}/{field}"]
+
+    def target(self, field, prefix="all"):
+        """The result to compare `field` with: the reference's, or the exact one if that is off."""
+        return self[field + self.settings["compare_with"][prefix]]
+
+
+@functools.cache
 def load_golden(name):
-    """Reads one golden file.
+    """Reads one golden file (tests/golden/README.md).
 
     Returns:
-        Namespace of `arrays` (dict "case/field" -> array), `cases` (dict case -> settings) and
-        `get(case, field)`.
+        Tuple (arrays by "case/field", settings by case).
     """
     with np.load(GOLDEN / f"{name}.npz") as archive:
         arrays = {key: archive[key] for key in archive.files if key != "meta_json"}
         cases = json.loads(str(archive["meta_json"]))["cases"]
-    return types.SimpleNamespace(
-        arrays=arrays, cases=cases, get=lambda case, field: arrays[f"{case}/{field}"]
-    )
+    return arrays, cases
 
 
 @pytest.fixture(scope="session")
 def golden():
-    """Loader of golden files: `golden("kcenter").get("cub_like", "pool")`."""
+    """Loader of golden files: `arrays, cases = golden("kcenter")`."""
     return load_golden
+
+
+def pytest_generate_tests(metafunc):
+    """Gives a test marked `golden(name, skip={pattern: reason})` every case of that file.
+
+    `only` is a pattern of the cases to take, `skip` of those that are reported as skipped.
+    """
+    marker = metafunc.definition.get_closest_marker("golden")
+    if marker is None:
+        return
+    arrays, cases = load_golden(*marker.args)
+    only, skip = marker.kwargs.get("only", ""), marker.kwargs.get("skip", {})
+    params = []
+    for name, settings in cases.items():
+        if name.startswith("inputs") or not re.search(only, name):
+            continue
+        reasons = [reason for pattern, reason in skip.items() if re.search(pattern, name)]
+        marks = [pytest.mark.skip(reason=reason) for reason in reasons[:1]]
+        params.append(pytest.param(GoldenCase(arrays, name, settings), id=name, marks=marks))
+    metafunc.parametrize("case", params)
