@@ -1,3 +1,10 @@
-"""Deep metric learning with chance constraints, in TensorFlow and Keras."""
+"""Deep metric learning with chance constraints, in TensorFlow and Keras.
+
+Importing it registers the public names of every room with gin.
+"""
 
 __version__ = "0.1.0"
+
+from ccpdml import data, layers, losses, metrics, models, ops, training
+
+__all__ = ["data", "layers", "losses", "metrics", "models", "ops", "training"]

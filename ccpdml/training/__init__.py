@@ -1,0 +1,24 @@
+"""Training: the learner, its compiled inner loop, the outer callbacks, whole runs."""
+
+from ccpdml.training.checkpoint import Checkpoint
+from ccpdml.training.early_stopping import EarlyStopping
+from ccpdml.training.evaluation import RetrievalEvaluation
+from ccpdml.training.experiment import Experiment
+from ccpdml.training.history import History, ProgressBar
+from ccpdml.training.learner import MetricLearner
+from ccpdml.training.loop import NonFiniteLossError
+from ccpdml.training.pool import PoolDraw
+from ccpdml.training.reinitialization import ProxyReinitialization
+
+__all__ = [
+    "Checkpoint",
+    "EarlyStopping",
+    "Experiment",
+    "History",
+    "MetricLearner",
+    "NonFiniteLossError",
+    "PoolDraw",
+    "ProgressBar",
+    "ProxyReinitialization",
+    "RetrievalEvaluation",
+]

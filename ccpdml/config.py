@@ -1,0 +1,132 @@
+"""Gin: which files are read, what they may bind, and what a run keeps of them."""
+
+from pathlib import Path
+
+import gin
+import tensorflow as tf
+from absl import logging
+from gin import config as gin_config
+
+_KERAS = {
+    "tf.keras.optimizers": ("Adam", "AdamW", "SGD", "RMSprop", "Nadam"),
+    "tf.keras.optimizers.schedules": ("CosineDecay", "ExponentialDecay", "PiecewiseConstantDecay"),
+}
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be run."""
+
+
+def register_keras():
+    """Makes Keras's optimizers and learning-rate schedules known to gin, once."""
+    for module, names in _KERAS.items():
+        home = tf.keras.optimizers
+        home = home.schedules if module.endswith("schedules") else home
+        for name in names:
+            if f"{module}.{name}" not in gin_config._REGISTRY:
+                gin.external_configurable(getattr(home, name), module=module)
+
+
+def load(files, bindings=(), roots=("train",)):
+    """Reads gin files and bindings and checks that each of them has an effect.
+
+    Args:
+        files: paths of gin files, read in order; includes are looked up beside the repository's
+            `gin/` folder or from the working directory.
+        bindings: further lines, such as "train.steps = 100", which override the files.
+        roots: names of the configurables that the program calls itself.
+
+    Raises:
+        ConfigError: if a file is missing, a name is unknown or a binding is never used.
+    """
+    register_keras()
+    for file in files:
+        if not Path(file).is_file():
+            raise ConfigError(f"There is no gin file {file}. The runs are listed in the README.")
+        gin.add_config_file_search_path(str(_root_of_includes(file)))
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.FATAL)  # Gin logs every place where an include is not.
+    try:
+        gin.parse_config_files_and_bindings([str(f) for f in files], list(bindings))
+    except (ValueError, OSError, AttributeError, SyntaxError, TypeError) as error:
+        raise ConfigError(f"{' '.join(map(str, files))}: {error}") from error
+    finally:
+        logging.set_verbosity(verbosity)
+    _refuse_unused(roots)
+
+
+def _root_of_includes(file):
+    """The closest folder above a gin file that is called `gin`, or the folder of the file."""
+    folders = Path(file).resolve().parents
+    return next((folder for folder in folders if folder.name == "gin"), folders[0])
+
+
+def _refuse_unused(roots):
+    """Follows references from the roots; what is bound and never reached is an error."""
+    bound = gin_config._CONFIG
+    reached, waiting = set(), [("", gin_config._REGISTRY.get_match(r).selector) for r in roots]
+    while waiting:
+        scope, selector = waiting.pop()
+        parts = scope.split("/") if scope else []
+        for depth in range(len(parts) + 1):
+            key = ("/".join(parts[:depth]), selector)
+            if key in bound and key not in reached:
+                reached.add(key)
+                waiting += _references(list(bound[key].values()))
+    unused = sorted(set(bound) - reached)
+    if unused:
+        names = ", ".join(_spell(scope, selector, bound) for scope, selector in unused)
+        raise ConfigError(
+            f"Bound, but used by nothing that this run builds: {names}. Remove the binding, or "
+            "bind what should use it (a missing `@Name` or a misspelt scope?)."
+        )
+
+
+def _references(value):
+    """(scope, selector) of every configurable that a bound value refers to."""
+    if isinstance(value, gin_config.ConfigurableReference):
+        selector = value.selector
+        match = gin_config._REGISTRY.get_match(selector)
+        return [("/".join(value.scopes), match.selector if match else selector)]
+    if isinstance(value, dict):
+        value = [*value, *value.values()]
+    if isinstance(value, (list, tuple)):
+        return [found for item in value for found in _references(item)]
+    return []
+
+
+def _spell(scope, selector, bound):
+    if selector == "gin.macro":
+        return f"macro {scope}"
+    name = f"{scope}/{selector}" if scope else selector
+    return " and ".join(f"{name}.{argument}" for argument in bound[scope, selector])
+
+
+def text():
+    """The bindings of this process as a gin file, the same for the same bindings."""
+    return gin.config_str()
+
+
+def claim(run_dir):
+    """Makes a run directory this configuration's own, and writes `config.gin` into it.
+
+    Raises:
+        ConfigError: if the directory belongs to another configuration.
+    """
+    path = Path(run_dir) / "config.gin"
+    if path.exists() and path.read_text() != text():
+        raise ConfigError(
+            f"{run_dir} holds a run of another configuration. Choose another --run_dir, or give "
+            f"the configuration of {path} to resume that run. They differ in:\n{_difference(path)}"
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text())
+
+
+def _difference(path):
+    old, new = (set(source.splitlines()) for source in (path.read_text(), text()))
+    lines = [f"  - {line}" for line in sorted(old - new)] + [
+        f"  + {line}" for line in sorted(new - old)
+    ]
+    return "\n".join(line for line in lines if "=" in line)
+

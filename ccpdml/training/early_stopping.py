@@ -1,0 +1,63 @@
+"""The end of a run: no better score for long, and the best encoder put back."""
+
+import gin
+import tensorflow as tf
+
+from ccpdml.training.monitor import Monitor
+from ccpdml.training.snapshot import Snapshot
+
+
+@gin.register
+class EarlyStopping(tf.keras.callbacks.Callback):
+    """Stops after `patience` evaluations without a better score and restores the best weights.
+
+    Unlike Keras's own it keeps its counters and the best weights in a `Checkpoint`.
+
+    Args:
+        monitor: key of the logs.
+        mode: "max" or "min".
+        patience: evaluations (epochs) without a gain, int; 60 in the paper (supplement, 2.1).
+        min_delta: by how much a score must beat the best, float.
+    """
+
+    def __init__(self, monitor="val_map_at_r", mode="max", patience=60, min_delta=0.0):
+        super().__init__()
+        self.monitor = Monitor(monitor, mode, min_delta)
+        self.patience = patience
+        self.best = None
+        self.best_step = 0
+
+    def set_model(self, model):
+        super().set_model(model)
+        if self.best is None:
+            with model.distribute_strategy.scope():
+                self.best = Snapshot(list(model.encoder.weights) + list(model.criterion.weights))
+
+    @property
+    def is_over(self):
+        """Whether the run has seen `patience` evaluations without a gain."""
+        return self.monitor.num_without_gain >= self.patience
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.monitor.update(logs):
+            self.best.take()
+            self.best_step = int(tf.convert_to_tensor(self.model.optimizer.iterations))
+        if self.is_over:
+            self.model.stop_training = True
+
+    def on_train_end(self, logs=None):
+        if self.monitor.num_evaluations:
+            self.best.put_back()
+
+    def get_state(self):
+        """What a checkpoint must keep beside the best weights."""
+        return {"monitor": self.monitor.get_state(), "best_step": self.best_step}
+
+    def set_state(self, state):
+        """Takes back what `get_state` gave."""
+        self.monitor.set_state(state["monitor"])
+        self.best_step = state["best_step"]
+
+    def trackables(self):
+        """Variables that a checkpoint must keep."""
+        return {"best": self.best}

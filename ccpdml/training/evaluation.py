@@ -1,0 +1,71 @@
+"""Zero-shot retrieval on validation classes, at the end of every epoch."""
+
+import gin
+import numpy as np
+import tensorflow as tf
+
+from ccpdml import metrics
+
+LOG_NAMES = {
+    "mean_average_precision_at_r": "map_at_r",
+    "precision_at_1": "precision_at_1",
+    "r_precision": "r_precision",
+}
+
+
+def embed(learner, images):
+    """Embeds images and normalizes them as the learner's criterion does.
+
+    Args:
+        learner: a compiled `MetricLearner`.
+        images: array [n, ...] or `tf.data.Dataset` of image batches.
+
+    Returns:
+        float32 array [n, dim], in the order of the images.
+    """
+    embeddings = learner.predict(images, verbose=0)
+    return np.asarray(learner.criterion.normalization(embeddings))
+
+
+@gin.register
+class RetrievalEvaluation(tf.keras.callbacks.Callback):
+    """Writes `val_map_at_r`, `val_precision_at_1` and `val_r_precision` into the logs.
+
+    Put it before the callbacks that read them. An epoch is the time between two evaluations.
+
+    Args:
+        validation_data: (images, labels): images as an array [n, ...] or a `tf.data.Dataset` of
+            image batches, labels int [n]; or a dataset of (images, labels) batches.
+        gallery_data: likewise, what the validation images search in; None searches in the
+            validation images themselves.
+        recall_at: further R@K to compute, ints above 1.
+        prefix: put before every name.
+    """
+
+    def __init__(self, validation_data, gallery_data=None, recall_at=(), prefix="val_"):
+        super().__init__()
+        self.images, self.labels = _images_and_labels(validation_data)
+        self.gallery = None if gallery_data is None else _images_and_labels(gallery_data)
+        self.recall_at = tuple(recall_at)
+        self.prefix = prefix
+
+    def evaluate(self, learner):
+        """Returns the scores of `learner` as a dictionary, without prefix."""
+        gallery = () if self.gallery is None else (embed(learner, self.gallery[0]), self.gallery[1])
+        query = embed(learner, self.images)
+        scores = metrics.retrieval(query, self.labels, *gallery, recall_at=(1, *self.recall_at))
+        names = LOG_NAMES | {f"recall_at_{k}": f"recall_at_{k}" for k in self.recall_at}
+        return {short: float(scores[name]) for name, short in names.items()}
+
+    def on_epoch_end(self, epoch, logs=None):
+        scores = self.evaluate(self.model)
+        if logs is not None:
+            logs.update({self.prefix + name: value for name, value in scores.items()})
+
+
+def _images_and_labels(source):
+    if not isinstance(source, tf.data.Dataset):
+        images, labels = source
+        return images, np.asarray(labels).reshape(-1)
+    labels = [np.asarray(batch).reshape(-1) for batch in source.map(lambda _, y: y)]
+    return source.map(lambda x, _: x), np.concatenate(labels)

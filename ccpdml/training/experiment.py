@@ -1,0 +1,237 @@
+"""A whole run: data, learner, outer loop, results. What `experiments/run.py` starts."""
+
+import inspect
+import time
+from pathlib import Path
+
+import gin
+import tensorflow as tf
+from absl import logging
+
+from ccpdml import config
+from ccpdml.data import pipelines, samplers, views
+from ccpdml.training import results, strategies
+from ccpdml.training.checkpoint import Checkpoint
+from ccpdml.training.early_stopping import EarlyStopping
+from ccpdml.training.evaluation import RetrievalEvaluation
+from ccpdml.training.history import History, ProgressBar
+from ccpdml.training.learner import MetricLearner
+
+
+@gin.configurable("train")
+class Experiment:
+    """One training run, from its configuration to its results.
+
+    Args:
+        run_dir: folder that receives everything; the same command resumes, another is refused.
+        data: function without arguments -> `data.Splits`.
+        encoder: function of `input_shape` -> Keras model, images -> embeddings.
+        criterion: class or function -> `losses.Criterion`; `num_classes` is given if it takes it.
+        optimizer: class or function without arguments -> Keras optimizer.
+        steps: gradient steps of the run, int.
+        evaluate_every: steps between two evaluations (an epoch of `fit`), int.
+        classes_per_batch: classes in the global batch (P), int.
+        samples_per_class: images of each (M), int.
+        learner: class or function of (encoder, criterion, preprocess=...) -> `MetricLearner`.
+        preprocess: function of an image batch, run on the device; None takes images as they are.
+        training_view: what is made of an image in training; None takes it plain.
+        evaluation_view: likewise in evaluation and in a pool that is not augmented.
+        reinitialization: class or function of `draw_pool` -> `ProxyReinitialization`; None keeps
+            the criterion as it is built.
+        pool: class or function of (learner, image_set, plain_view=..., training_view=..., seed=...) ->
+            `PoolDraw`; needed with
+            `reinitialization`.
+        early_stopping: class or function without arguments -> `EarlyStopping`.
+        checkpoint_every: evaluations between two checkpoints, int.
+        steps_per_loop: steps in one call of the compiled inner loop; None is `evaluate_every`,
+            at most 25.
+        evaluation_batch_size: images embedded at a time, int.
+        recall_at: further R@K of the test, ints.
+        seed: of weights, sampling, augmentation and pools, int.
+        strategy: "default", "mirrored" or "multi_worker".
+
+    Raises:
+        ValueError: on anything in the configuration that cannot be run.
+    """
+
+    def __init__(
+        self,
+        run_dir,
+        data=gin.REQUIRED,
+        encoder=gin.REQUIRED,
+        criterion=gin.REQUIRED,
+        optimizer=gin.REQUIRED,
+        steps=gin.REQUIRED,
+        evaluate_every=gin.REQUIRED,
+        classes_per_batch=8,
+        samples_per_class=4,
+        learner=MetricLearner,
+        preprocess=None,
+        training_view=views.Plain,
+        evaluation_view=views.Plain,
+        reinitialization=None,
+        pool=None,
+        early_stopping=EarlyStopping,
+        checkpoint_every=1,
+        steps_per_loop=None,
+        evaluation_batch_size=256,
+        recall_at=(2, 4, 8),
+        seed=0,
+        strategy="default",
+    ):
+        if min(steps, evaluate_every, evaluation_batch_size, checkpoint_every) < 1:
+            raise ValueError(
+                "`train.steps`, `evaluate_every`, `evaluation_batch_size` and `checkpoint_every` "
+                f"must be above 0. Received: {steps=}, {evaluate_every=}, "
+                f"{evaluation_batch_size=}, {checkpoint_every=}"
+            )
+        if (reinitialization is None) != (pool is None):
+            raise ValueError("Bind `train.reinitialization` and `train.pool` together.")
+        self.run_dir = Path(run_dir)
+        self.seed = seed
+        self.steps = steps
+        self.steps_per_epoch = min(evaluate_every, steps)
+        self.steps_per_loop = steps_per_loop or _largest_divisor(self.steps_per_epoch, 25)
+        if self.steps_per_epoch % self.steps_per_loop:
+            raise ValueError(
+                "`train.evaluate_every` must be a multiple of `train.steps_per_loop`. Received: "
+                f"evaluate_every={evaluate_every}, steps_per_loop={steps_per_loop}"
+            )
+        self.make_encoder, self.make_criterion = encoder, criterion
+        self.make_optimizer, self.make_learner = optimizer, learner
+        self.make_reinitialization, self.make_pool = reinitialization, pool
+        self.make_early_stopping = early_stopping
+        self.preprocess = preprocess
+        self.training_view, self.evaluation_view = training_view(), evaluation_view()
+        self.checkpoint_every = checkpoint_every
+        self.evaluation_batch_size = evaluation_batch_size
+        self.recall_at = tuple(recall_at)
+        self.strategy = strategies.by_name(strategy)
+        self.splits = data()
+        self.sampler = samplers.ClassBalancedSampler(
+            self.splits.train.labels, classes_per_batch, samples_per_class, seed
+        )
+        self.batch_size = classes_per_batch * samples_per_class
+        self._check_batch()
+
+    def _check_batch(self):
+        replicas = self.strategy.num_replicas_in_sync
+        if self.batch_size % replicas:
+            raise ValueError(
+                f"The global batch of {self.batch_size} images cannot be shared by {replicas} "
+                "replicas; change `train.classes_per_batch`."
+            )
+
+    def build(self):
+        """Builds learner and callbacks; returns (learner, callbacks)."""
+        tf.keras.utils.set_random_seed(self.seed)
+        with self.strategy.scope():
+            learner = self._build_learner()
+        evaluation = self.evaluation(self.splits.validation)
+        stateful = [self.make_early_stopping()]
+        if self.make_reinitialization:
+            stateful.insert(0, self.make_reinitialization(self._build_pool(learner)))
+        history = History(self.run_dir / "logs" / "history.jsonl")
+        checkpoint = Checkpoint(
+            self.run_dir / "checkpoints", stateful, every=self.checkpoint_every
+        )
+        return learner, [evaluation, *stateful, history, checkpoint]
+
+    def _build_learner(self):
+        input_shape = self._batches(0).element_spec[0].shape[1:]
+        criterion = _with_classes(self.make_criterion, self.splits.train.num_classes)
+        encoder = self.make_encoder(tuple(input_shape))
+        learner = self.make_learner(encoder, criterion, preprocess=self.preprocess)
+        learner.compile(self.make_optimizer(), steps_per_execution=self.steps_per_loop)
+        return learner
+
+    def _build_pool(self, learner):
+        return self.make_pool(
+            learner,
+            self.splits.train,
+            plain_view=self.evaluation_view,
+            training_view=self.training_view,
+            seed=self.seed,
+        )
+
+    def _batches(self, first_step):
+        return pipelines.training_batches(
+            self.splits.train,
+            self.sampler,
+            self.training_view,
+            seed=self.seed,
+            first_step=first_step,
+            num_steps=self.steps - first_step,
+        )
+
+    def evaluation(self, queries, gallery=None, recall_at=()):
+        """Builds the evaluation of `queries` among themselves, or in `gallery` (`ImageSet`s)."""
+        data = [
+            (pipelines.image_batches(s, self.evaluation_view, self.evaluation_batch_size), s.labels)
+            for s in (queries, gallery)
+            if s is not None
+        ]
+        return RetrievalEvaluation(*data, recall_at=recall_at)
+
+    def plan(self):
+        """Describes the run without training: lines of text."""
+        learner, _ = self.build()
+        train, validation, test = self.splits.train, self.splits.validation, self.splits.test
+        weights = sum(int(tf.size(v)) for v in learner.encoder_weights)
+        proxies = sum(int(tf.size(v)) for v in learner.criterion_weights)
+        sets = {"train": train, "validation": validation, "test": test}
+        lines = [
+            f"{name:<12}{s.num_classes:>7} classes {len(s):>8} images" for name, s in sets.items()
+        ]
+        lines += [
+            f"batch       {self.sampler.classes_per_batch} classes x "
+            f"{self.sampler.samples_per_class} images on {self.strategy.num_replicas_in_sync} "
+            "replica(s)",
+            f"steps       {self.steps}, evaluated every {self.steps_per_epoch}",
+            f"weights     {weights:,} of the encoder, {proxies:,} of the criterion",
+        ]
+        # Weight, gradient, two moments; the copies are prox center, best of instance, best of run.
+        copies = 4 + (3 if self.make_reinitialization else 1)
+        lines.append(f"memory      {4 * copies * (weights + proxies) / 2**20:.0f} MiB of weights, "
+                     "moments and copies, and the activations of a batch")
+        if self.make_reinitialization:
+            pool = self._build_pool(learner).pool_size
+            lines.append(
+                f"pool        {pool} images x {train.num_classes} classes = "
+                f"{pool * train.num_classes:,} embedded per problem instance"
+            )
+        return lines
+
+    def run(self):
+        """Trains, or goes on where a run stopped, and returns the results."""
+        config.claim(self.run_dir)
+        started = time.monotonic()
+        learner, callbacks = self.build()
+        (self.run_dir / "operative_config.gin").write_text(gin.operative_config_str())
+        *_, stopping, history, checkpoint = callbacks
+        epochs_done, steps_done = checkpoint.restore(learner)
+        if steps_done:
+            logging.info("Going on from step %d of %s", steps_done, self.run_dir)
+        epochs = -(-self.steps // self.steps_per_epoch)
+        learner.fit(
+            self._batches(steps_done),
+            initial_epoch=epochs if stopping.is_over else epochs_done,
+            epochs=epochs,
+            steps_per_epoch=self.steps_per_epoch,
+            callbacks=[*callbacks, ProgressBar(self.steps)],
+            shuffle=False,
+            verbose=0,
+        )
+        return results.write(self, learner, stopping.best_step, time.monotonic() - started)
+
+
+def _with_classes(configurable, num_classes):
+    """Calls a class or function, with the number of classes if it takes that."""
+    target = configurable.__init__ if inspect.isclass(configurable) else configurable
+    if "num_classes" in inspect.signature(target).parameters:
+        return configurable(num_classes=num_classes)
+    return configurable()
+
+
+def _largest_divisor(number, limit):
+    return next(d for d in range(min(number, limit), 0, -1) if number % d == 0)

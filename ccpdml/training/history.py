@@ -1,0 +1,78 @@
+"""The record of a run, and what is shown while it goes on."""
+
+import json
+from pathlib import Path
+
+import gin
+import tensorflow as tf
+import tqdm
+
+
+def read_history(path):
+    """Reads the rows of `history.jsonl`, one dictionary per evaluation."""
+    path = Path(path)
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+@gin.register
+class History(tf.keras.callbacks.Callback):
+    """Appends the logs of every epoch to a file of JSON lines, with `step` and `epoch`.
+
+    A resumed run drops the rows that lie beyond its checkpoint. Put it before `Checkpoint`.
+
+    Args:
+        path: the file.
+    """
+
+    def __init__(self, path):
+        super().__init__()
+        self.path = Path(path)
+
+    def on_train_begin(self, logs=None):
+        rows = [row for row in read_history(self.path) if row["step"] <= self._step()]
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def on_epoch_end(self, epoch, logs=None):
+        row = {"epoch": epoch, "step": self._step()}
+        row |= {name: float(value) for name, value in (logs or {}).items()}
+        with self.path.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def _step(self):
+        return int(tf.convert_to_tensor(self.model.optimizer.iterations))
+
+
+class ProgressBar(tf.keras.callbacks.Callback):
+    """One bar for the whole run, with the loss and the last MAP@R.
+
+    Args:
+        num_steps: steps of the run, int.
+        monitor: key of the logs to show beside the loss.
+    """
+
+    def __init__(self, num_steps, monitor="val_map_at_r"):
+        super().__init__()
+        self.num_steps = num_steps
+        self.monitor = monitor
+        self.shown = {}
+
+    def on_train_begin(self, logs=None):
+        self.bar = tqdm.tqdm(total=self.num_steps, unit="step", initial=self._step())
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._show({"loss": (logs or {}).get("loss")})
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._show({"MAP@R": (logs or {}).get(self.monitor)})
+
+    def on_train_end(self, logs=None):
+        self.bar.close()
+
+    def _show(self, values):
+        self.shown |= {name: f"{float(v):.4f}" for name, v in values.items() if v is not None}
+        self.bar.set_postfix(self.shown, refresh=False)
+        self.bar.update(self._step() - self.bar.n)
+
+    def _step(self):
+        return int(tf.convert_to_tensor(self.model.optimizer.iterations))

@@ -1,0 +1,73 @@
+"""Pools of embeddings for the core-set."""
+
+import gin
+import numpy as np
+
+from ccpdml.data import pipelines, samplers, views
+
+
+@gin.register
+class PoolDraw:
+    """Draws images of every class and embeds them with the learner as it is.
+
+    Args:
+        learner: a compiled `MetricLearner`.
+        image_set: `data.ImageSet` of the training split.
+        pool_size: images per class (b), int; 12 for CUB and Cars, 7 for SOP and In-shop.
+        augmented: whether images are seen as in training, each draw another way (the original's
+            habit). Otherwise they are seen as in evaluation, and each is embedded once, even if it
+            is drawn twice.
+        plain_view: what evaluation makes of an image; None takes it as it is.
+        training_view: what training makes of it; needed if `augmented`.
+        batch_size: images embedded at a time, int.
+        seed: of the draws, int.
+
+    Source: supplement, 1.2.
+    """
+
+    def __init__(
+        self,
+        learner,
+        image_set,
+        pool_size=12,
+        augmented=False,
+        plain_view=None,
+        training_view=None,
+        batch_size=256,
+        seed=0,
+    ):
+        if pool_size < 1:
+            raise ValueError(f"`pool_size` must be above 0. Received: {pool_size=}")
+        if augmented and training_view is None:
+            raise ValueError("`augmented` needs a `training_view`.")
+        self.learner = learner
+        self.image_set = image_set
+        self.pool_size = pool_size
+        self.augmented = augmented
+        self.view = training_view if augmented else plain_view or views.Plain()
+        self.batch_size = batch_size
+        self.seed = seed
+        self.num_draws = 0
+
+    def __call__(self):
+        """Returns the embeddings of a fresh pool, float32 [num_classes, pool_size, dim]."""
+        draws = samplers.pool_indices(
+            self.image_set.labels, self.pool_size, self.seed, self.num_draws
+        )
+        self.num_draws += 1
+        images, places = draws.reshape(-1), np.arange(draws.size)
+        if not self.augmented:
+            images, places = np.unique(draws, return_inverse=True)
+        batches = pipelines.image_batches(
+            self.image_set, self.view, self.batch_size, images, seed=self.seed + self.num_draws
+        )
+        embeddings = self.learner.predict(batches, verbose=0)
+        return embeddings[places.reshape(draws.shape)]
+
+    def get_state(self):
+        """How many pools were drawn: the next one depends on it."""
+        return {"num_draws": self.num_draws}
+
+    def set_state(self, state):
+        """Takes back what `get_state` gave."""
+        self.num_draws = state["num_draws"]

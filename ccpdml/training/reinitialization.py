@@ -1,0 +1,170 @@
+"""The outer loop: when a problem instance has converged, pose the next one."""
+
+import gin
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from ccpdml.ops import coreset, distances, replicas
+from ccpdml.training import optimizers
+from ccpdml.training.monitor import Monitor
+from ccpdml.training.snapshot import Snapshot
+
+
+@gin.register
+class ProxyReinitialization(tf.keras.callbacks.Callback):
+    """Moves the proxies to a core-set of fresh embeddings whenever a problem instance converges.
+
+    An instance has converged after `patience` evaluations without a gain. Then the prox center
+    becomes the instance's best weights, the prox weight λ·decay^t in instance t (0 in the first),
+    and the proxies the greedy k-center picks of a fresh pool, given the instance's best proxies.
+    Training goes on from the live weights. At train begin the proxies are picked the same way.
+
+    It adds to the logs: `problem_instance` and `prox_weight`, and where it acts also
+    `covering_radius_before`, `covering_radius_after` (mean over classes of how far a pool reaches
+    from its proxies), `proxy_displacement` (mean distance of a new proxy to the nearest old one of
+    its class) and `padded_classes` (classes whose pool had fewer distinct points than proxies).
+
+    Args:
+        draw_pool: function without arguments -> embeddings float [num_classes, pool_size, dim].
+        monitor: key of the logs.
+        mode: "max" or "min".
+        patience: evaluations without a gain that end an instance, int; 3 in the original.
+        min_evaluations: fewest evaluations of an instance, int.
+        min_delta: by how much a score must beat the instance's best, float.
+        decay: λ shrinks by this factor per instance, float.
+        max_instances: instances to pose, int; 1 picks the proxies once and for ever, None goes on.
+        restart_optimizer: whether the moments of replaced proxies are forgotten; the original
+            keeps them, and they then push the new proxies where the old ones went.
+        jitter: how far repeated picks are moved apart, relative to their length, float.
+        seed: of that movement, int.
+
+    Source: the paper, section 4; supplement, 1.2.
+    """
+
+    def __init__(
+        self,
+        draw_pool,
+        monitor="val_map_at_r",
+        mode="max",
+        patience=3,
+        min_evaluations=1,
+        min_delta=1e-5,
+        decay=1.0,
+        max_instances=None,
+        restart_optimizer=True,
+        jitter=0.05,
+        seed=0,
+    ):
+        super().__init__()
+        if patience < 1 or min_evaluations < 1:
+            raise ValueError(f"Must be above 0. Received: {patience=}, {min_evaluations=}")
+        self.draw_pool = draw_pool
+        self.monitor = Monitor(monitor, mode, min_delta)
+        self.patience, self.min_evaluations = patience, min_evaluations
+        self.decay, self.max_instances = decay, max_instances
+        self.restart_optimizer = restart_optimizer
+        self.jitter, self.seed = jitter, seed
+        self.instance = None
+        self.best = None
+
+    def set_model(self, model):
+        super().set_model(model)
+        if not hasattr(model.criterion, "head"):
+            raise ValueError(
+                "`ProxyReinitialization` needs a criterion with proxies (a `head`), such as "
+                f"`ChanceConstrainedLoss`. Received: {type(model.criterion).__name__}"
+            )
+        if self.best is None:
+            if self.max_instances != 1:
+                model.add_prox()
+            with model.distribute_strategy.scope():
+                self.best = Snapshot([*model.encoder_weights, model.criterion.head.proxies])
+
+    def on_train_begin(self, logs=None):
+        if self.instance is None:
+            self.instance = 0
+            proxies = tf.convert_to_tensor(self.model.criterion.head.proxies)
+            # From the origin the first pick is the longest vector, as in the original.
+            self._place(seeds=tf.zeros_like(proxies[:, :1]))
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.monitor.update(logs):
+            self.best.take()
+        logs["problem_instance"] = self.instance
+        logs["prox_weight"] = self._prox_weight()
+        if self._has_converged():
+            logs.update(self._pose_next())
+
+    def _has_converged(self):
+        # The first worker decides for all, lest one waits for another in a collective.
+        over = (
+            self.monitor.num_without_gain >= self.patience
+            and self.monitor.num_evaluations >= self.min_evaluations
+            and self.instance + 1 != self.max_instances
+        )
+        agreed = replicas.broadcast(tf.constant(int(over)), self.model.distribute_strategy)
+        return bool(int(agreed))
+
+    def _prox_weight(self):
+        return self.model.prox_weight * self.decay**self.instance if self.instance else 0.0
+
+    def _pose_next(self):
+        *weights, best_proxies = self.best.copies
+        self.instance += 1
+        if self.model.prox_center is not None:
+            self.model.start_prox(weights, self._prox_weight())
+        report = self._place(seeds=tf.convert_to_tensor(best_proxies))
+        if self.restart_optimizer:
+            optimizers.restart(self.model.criterion_optimizer, self.model.criterion_weights)
+        self.monitor.restart()
+        logging.info("Problem instance %d: %s", self.instance, report)
+        return report
+
+    def _place(self, seeds):
+        """Moves the proxies to the core-set of a fresh pool; returns what that changed."""
+        head = self.model.criterion.head
+        old = tf.convert_to_tensor(head.proxies)
+        pool = tf.convert_to_tensor(self.draw_pool(), old.dtype)
+        picks = coreset.farthest_first(pool, seeds, head.proxies_per_class)
+        chosen = tf.gather(pool, picks, batch_dims=1)
+        new, num_padded = coreset.spread_repeated(chosen, self.jitter, (self.seed, self.instance))
+        new = replicas.broadcast(new, self.model.distribute_strategy)
+        head.proxies.assign(new)
+        if num_padded:
+            logging.warning(
+                "%d of %d classes had fewer distinct pool points than proxies; repeated proxies "
+                "were moved apart by %g of their length.",
+                num_padded,
+                head.num_classes,
+                self.jitter,
+            )
+        nearest_old = tf.reduce_min(distances.euclidean(new, old), axis=-1)
+        return {
+            "covering_radius_before": _mean(coreset.covering_radius(pool, old)),
+            "covering_radius_after": _mean(coreset.covering_radius(pool, new)),
+            "proxy_displacement": _mean(nearest_old),
+            "padded_classes": num_padded,
+        }
+
+    def get_state(self):
+        """What a checkpoint must keep beside the best weights."""
+        state = {"monitor": self.monitor.get_state(), "instance": self.instance}
+        if hasattr(self.draw_pool, "get_state"):
+            state["draw_pool"] = self.draw_pool.get_state()
+        return state
+
+    def set_state(self, state):
+        """Takes back what `get_state` gave."""
+        self.monitor.set_state(state["monitor"])
+        self.instance = state["instance"]
+        if "draw_pool" in state:
+            self.draw_pool.set_state(state["draw_pool"])
+
+    def trackables(self):
+        """Variables that a checkpoint must keep."""
+        return {"best": self.best}
+
+
+def _mean(x):
+    return float(np.mean(x))

@@ -1,0 +1,79 @@
+"""What a finished run leaves: the encoder, its scores, figures."""
+
+import json
+import platform
+
+import numpy as np
+import tensorflow as tf
+
+from ccpdml import models
+
+from ccpdml.training import evaluation
+from ccpdml.training.history import read_history
+
+NUM_GALLERY_QUERIES = 8
+
+
+def write(experiment, learner, best_step, seconds):
+    """Scores the best encoder on test classes and fills the run directory.
+
+    Args:
+        experiment: the `Experiment` that is over.
+        learner: its learner, holding the best weights.
+        best_step: step of those weights, int.
+        seconds: wall time of this session, float.
+
+    Returns:
+        The dictionary that `results.json` holds.
+    """
+    splits, run_dir = experiment.splits, experiment.run_dir
+    test = experiment.evaluation(splits.test, splits.gallery, experiment.recall_at)
+    results = {
+        "dataset": splits.info["name"],
+        "method": type(learner.criterion).__name__,
+        "loss": type(getattr(learner.criterion, "loss", None)).__name__,
+        "test": test.evaluate(learner),
+        "validation": experiment.evaluation(splits.validation).evaluate(learner),
+        "best_step": best_step,
+        "steps": int(tf.convert_to_tensor(learner.optimizer.iterations)),
+        "seed": experiment.seed,
+        "split": splits.info,
+        "selected_on": "validation classes",
+        "versions": {
+            "python": platform.python_version(),
+            "tensorflow": tf.__version__,
+            "keras": tf.keras.__version__,
+        },
+        "wall_seconds": round(seconds, 1),
+    }
+    models.standalone(learner.encoder).save(run_dir / "encoder.keras")
+    (run_dir / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    draw(experiment, learner, test)
+    return results
+
+
+def draw(experiment, learner, test):
+    """Draws the figures of a run: curves, embeddings with proxies, a retrieval gallery."""
+    folder = experiment.run_dir / "figures"
+    folder.mkdir(exist_ok=True)
+    history = read_history(experiment.run_dir / "logs" / "history.jsonl")
+    figures.learning_curve(history, folder / "learning_curve.png")
+    train = experiment.splits.train
+    images = experiment.evaluation(train).images
+    shown = evaluation.embed(learner, images)
+    proxies, proxy_labels = None, None
+    if hasattr(learner.criterion, "head"):
+        figures.covering_radius_curve(history, folder / "covering_radius.png")
+        points, proxy_labels = learner.criterion.head.references()
+        proxies = np.asarray(learner.criterion.normalization(points))
+    figures.embedding_view(shown, train.labels, proxies, proxy_labels, folder / "embeddings.png")
+    draw_gallery(experiment, learner, test, folder / "retrieval.png")
+
+
+def draw_gallery(experiment, learner, test, path):
+    """Draws some test queries, evenly spaced over the set, and their nearest images."""
+    splits = experiment.splits
+    queries = np.linspace(0, len(splits.test) - 1, NUM_GALLERY_QUERIES).astype(int)
+    gallery.draw(
+        embed_query=evaluation.embed(learner, test.images), queries=queries, splits=splits, path=path
+    )

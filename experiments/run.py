@@ -1,0 +1,44 @@
+"""Trains and evaluates one run, as its gin files say.
+
+python experiments/run.py --gin_file=gin/glyphs_ms.gin
+"""
+
+import json
+import os
+from pathlib import Path
+
+from absl import app, flags, logging
+
+FLAGS = flags.FLAGS
+flags.DEFINE_multi_string("gin_file", [], "Gin file of the run; later ones override. Repeatable.")
+flags.DEFINE_multi_string("gin_bindings", [], "A binding, e.g. 'train.steps=100'. Repeatable.")
+flags.DEFINE_string("data_root", None, "Data sets. Default: $CCPDML_DATA, else ~/.ccpdml/data.")
+flags.DEFINE_string("run_dir", None, "Results. Default: runs/<name of the first gin file>.")
+flags.DEFINE_bool("dry_run", False, "Check the configuration and print the plan, train nothing.")
+
+
+def main(argv):
+    if len(argv) > 1:
+        raise app.UsageError(f"Unknown arguments: {argv[1:]}")
+    if not FLAGS.gin_file:
+        raise app.UsageError("--gin_file is needed, e.g. --gin_file=gin/digits_ms.gin")
+    if FLAGS.data_root:
+        os.environ["CCPDML_DATA"] = FLAGS.data_root
+    from ccpdml import config, training  # after the flags: --help need not wait for TensorFlow
+
+    run_dir = FLAGS.run_dir or f"runs/{Path(FLAGS.gin_file[0]).stem}"
+    try:
+        config.load(FLAGS.gin_file, FLAGS.gin_bindings)
+        experiment = training.Experiment(run_dir)
+        if FLAGS.dry_run:
+            print("\n".join(experiment.plan()))
+            return
+        results = experiment.run()
+    except (ValueError, FileNotFoundError, FloatingPointError) as error:
+        logging.debug("", exc_info=True)
+        raise SystemExit(f"ERROR: {error}") from None
+    print(json.dumps({"test": results["test"], "run_dir": run_dir}, indent=1))
+
+
+if __name__ == "__main__":
+    app.run(main)
