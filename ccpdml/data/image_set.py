@@ -61,7 +61,7 @@ class ImageSet:
             ValueError: if an id repeats or is out of range.
         """
         class_ids = np.asarray(class_ids, np.int64)
-        in_range = np.all((0 <= class_ids) & (class_ids < self.num_classes))
+        in_range = np.all((class_ids >= 0) & (class_ids < self.num_classes))
         if not in_range or len(np.unique(class_ids)) != len(class_ids):
             raise ValueError(
                 f"`class_ids` must be distinct and in 0..{self.num_classes - 1}. "

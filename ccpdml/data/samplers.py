@@ -75,7 +75,7 @@ class ClassBalancedSampler:
         visits = np.arange(first, first + self.classes_per_batch) // self.num_classes
         samples = [
             self._images_of_class[label][self._image_streams[label].group(visit)]
-            for label, visit in zip(classes.tolist(), visits.tolist())
+            for label, visit in zip(classes.tolist(), visits.tolist(), strict=True)
         ]
         return np.concatenate(samples)
 
@@ -121,9 +121,9 @@ def _images_of_class(labels):
 class _Stream:
     """Random permutations of 0..num_items-1 end to end, cut into groups where nothing repeats.
 
-    A group may begin at the end of one permutation and go on in the next. What it already has is
-    then moved, in order, to just behind the group's part of the next permutation. Each permutation
-    thus depends on the one before it: the last two are kept, earlier ones are made again.
+    A group may begin at the end of one permutation and go on in the next. Items it already has are
+    then passed over until it is full, and come after it, in order. Each permutation thus depends
+    on the one before it: the last two are kept, earlier ones are made again when asked for.
     With fewer items than a group holds repeats cannot be avoided, and nothing is moved.
     """
 
@@ -158,8 +158,6 @@ class _Stream:
         taken = round_index * self._num_items % self._group_size
         if not taken or self._num_items < self._group_size:
             return items
-        repeated = np.isin(items, before[-taken:])
-        fresh = items[~repeated]
-        head = self._group_size - taken
-        rest = np.setdiff1d(items, fresh[:head], assume_unique=True)
-        return np.concatenate([fresh[:head], rest])
+        fresh = np.setdiff1d(items, before[-taken:], assume_unique=True)
+        head = fresh[: self._group_size - taken]
+        return np.concatenate([head, np.setdiff1d(items, head, assume_unique=True)])

@@ -1,0 +1,56 @@
+import json
+
+import gin
+import numpy as np
+import pytest
+
+from ccpdml import data
+
+
+def test_digits_are_class_disjoint():
+    splits = data.load("digits", num_folds=3)
+    assert splits.test.class_names == ("6", "7", "8", "9")
+    assert splits.validation.class_names == ("4", "5")
+    assert splits.train.class_names == ("0", "1", "2", "3")
+    assert splits.gallery is None
+    assert splits.train.images.shape[1:] == (8, 8, 1)
+    assert splits.train.images.max() == 255
+    assert sum(len(part) for part in (splits.train, splits.validation, splits.test)) == 1797
+
+
+def test_info_says_how_the_parts_came_about():
+    info = json.loads(json.dumps(data.load("digits", fold=1, num_folds=3, folds="mlrc").info))
+    assert info["name"] == "digits"
+    assert info["folds"] == "mlrc"
+    assert (info["fold"], info["num_folds"]) == (1, 3)
+    # Two of six classes before class floor(1 * 6 / 3) = 2.
+    assert info["validation_classes"] == [[0, 1]]
+    assert info["train_classes"] == [[2, 5]]
+    assert info["counts"]["validation"]["classes"] == 2
+
+
+def test_one_fold_trains_on_all_development_classes():
+    splits = data.load("digits", num_folds=1)
+    assert splits.validation is None
+    assert splits.train.num_classes == 6
+
+
+def test_unknown_data_set_is_refused_with_the_names_there_are():
+    with pytest.raises(ValueError, match="'digits', 'glyphs'.*name='digit'"):
+        data.load("digit")
+
+
+@pytest.mark.parametrize("binding", ["fold = 4", "num_folds = 0", "folds = 'x'"])
+def test_impossible_folds_are_refused(binding):
+    with gin.unlock_config():
+        gin.clear_config()
+        gin.parse_config(f"data.load.{binding}")
+        with pytest.raises(ValueError, match="Received"):
+            data.load("digits")
+        gin.clear_config()
+
+
+def test_labels_of_every_part_are_consecutive():
+    splits = data.load("digits")
+    for part in (splits.train, splits.validation, splits.test):
+        assert np.unique(part.labels).tolist() == list(range(part.num_classes))
