@@ -1,0 +1,123 @@
+"""The exact nearest rows of a gallery, found by streaming it past blocks of queries."""
+
+import concurrent.futures
+import dataclasses
+
+import numpy as np
+
+from ccpdml.metrics import candidates, copies, memory
+from ccpdml.metrics import space as spaces
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What to look for.
+
+    Attributes:
+        query, gallery: float32 [num_queries, dim], [gallery_size, dim].
+        sizes: gallery rows wanted per query, int [num_queries]; at least 1, at most what is there.
+        excluded: gallery index that a query must not find (itself) or -1, int [num_queries].
+        reach: squared distance per query within which to count gallery rows, float64
+            [num_queries], or None.
+        count_limit: counts above this need not be exact, int.
+    """
+
+    query: np.ndarray
+    gallery: np.ndarray
+    sizes: np.ndarray
+    excluded: np.ndarray
+    reach: np.ndarray | None = None
+    count_limit: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """The nearest gallery rows of some queries, nearest first, equally near ones by index.
+
+    Attributes:
+        queries: a slice of the queries; the next arrays are over them, each `sizes` long, joined.
+        columns: gallery indices, int [num_entries].
+        squared_distances: float64 [num_entries].
+        closer: least and most possible number of gallery rows nearer than `Task.reach` (the most
+            includes those as near), int [num_queries in the slice] each; None without reach.
+    """
+
+    queries: slice
+    columns: np.ndarray
+    squared_distances: np.ndarray
+    closer: tuple | None
+
+
+def scan(task, max_memory_bytes):
+    """Yields `Found` for every query once, in order.
+
+    The order is that of float64 distances between the float32 embeddings. A float32 matrix product
+    only decides which rows are too far to matter, by a margin wider than its rounding error, so
+    results do not depend on block sizes, threads or the BLAS.
+
+    Args:
+        task: `Task`.
+        max_memory_bytes: bound of the working memory beyond the embeddings themselves, int.
+    """
+    deepest = max(int(task.sizes.max()), min(task.count_limit, len(task.gallery)))
+    plan = memory.Plan(task.sizes, deepest, task.gallery.shape, max_memory_bytes)
+    space = spaces.ScoreSpace(task.query, task.gallery)
+    kept = copies.first_copies(task.gallery, deepest + 1)
+    with concurrent.futures.ThreadPoolExecutor(plan.num_threads) as pool:
+        for batch in plan.batches():
+            groups = [_Group(task, space, blocks) for blocks in batch]
+            for start in range(0, len(kept), plan.width):
+                columns = kept[start : start + plan.width]
+                tile = space.gallery_side(task.gallery[columns])
+                for group in groups:
+                    group.see(tile, columns, pool)
+            for group in groups:
+                yield from pool.map(_Block.found, group.blocks)
+
+
+class _Group:
+    """Queries that share one matrix product per tile; each thread then looks at one block."""
+
+    def __init__(self, task, space, blocks):
+        self.side = space.query_side(task.query[blocks[0].start : blocks[-1].stop])
+        self.blocks = [_Block(task, space, block) for block in blocks]
+
+    def see(self, tile, columns, pool):
+        scores = self.side @ tile.T
+        edges = np.cumsum([len(block.sizes) for block in self.blocks])[:-1]
+        seen = pool.map(
+            _Block.see, self.blocks, np.split(scores, edges), [columns] * len(self.blocks)
+        )
+        list(seen)  # waits, and raises what a thread raised
+
+
+class _Block:
+    """The part of a task that one thread handles."""
+
+    def __init__(self, task, space, queries):
+        self.task, self.queries = task, queries
+        self.sizes, self.excluded = task.sizes[queries], task.excluded[queries]
+        self.candidates = candidates.Candidates(self.sizes, space.slack)
+        self.counter = None
+        if task.reach is not None:
+            reached = space.scores_at(task.query[queries], task.reach[queries])
+            self.counter = candidates.Counter(reached, space.slack)
+
+    def see(self, scores, columns):
+        places = np.minimum(np.searchsorted(columns, self.excluded), len(columns) - 1)
+        rows = np.flatnonzero(columns[places] == self.excluded)
+        scores[rows, places[rows]] = -np.inf
+        self.candidates.see(scores, columns)
+        if self.counter:
+            self.counter.see(scores)
+
+    def found(self):
+        held = self.candidates.prune()
+        rows, columns = held["row"], held["column"]
+        query = self.task.query[self.queries]
+        distances = spaces.squared_distances(query, self.task.gallery, rows, columns)
+        order = np.lexsort((columns, distances, rows))
+        ranks = np.arange(len(rows)) - np.searchsorted(rows, rows)
+        order = order[ranks < self.sizes[rows]]
+        closer = (self.counter.least, self.counter.most) if self.counter else None
+        return Found(self.queries, columns[order], distances[order], closer)
