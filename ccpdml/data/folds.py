@@ -4,6 +4,8 @@ Two definitions are in use. They agree on CUB up to the order of the folds and d
 on Cars196, so results name the one they used. Both validate on the last block in fold 0.
 """
 
+import dataclasses
+
 import numpy as np
 
 
@@ -39,25 +41,59 @@ def mlrc(num_classes, num_folds, fold):
 DEFINITIONS = {"ccp": ccp, "mlrc": mlrc}
 
 
-def split(image_set, definition="ccp", num_folds=4, fold=0):
-    """Cuts development classes into training and validation classes.
+def as_published(source):
+    """Classes to develop and to test on as the data set gives them."""
+    return source
+
+
+def halves(source):
+    """The first half of all classes develops, whatever split the data set comes with.
+
+    This differs from the published split for Stanford Online Products (11,317 classes each).
+
+    Raises:
+        ValueError: if the data set has a gallery, for which the benchmark has no rule.
+
+    Source: as `mlrc`.
+    """
+    if source.gallery is not None:
+        raise ValueError(
+            "`folds='mlrc'` is defined for data sets without a gallery; use 'ccp'. "
+            f"Received: a gallery of {len(source.gallery)} images"
+        )
+    everything = source.development.joined(source.test)
+    half = everything.num_classes // 2
+    return dataclasses.replace(
+        source,
+        development=everything.select_classes(range(half)),
+        test=everything.select_classes(range(half, everything.num_classes)),
+    )
+
+
+HALVES = {"ccp": as_published, "mlrc": halves}
+
+
+def split(source, definition="ccp", num_folds=4, fold=0):
+    """Cuts the classes to develop on into training and validation classes.
 
     Args:
-        image_set: the development classes.
+        source: `source.Source`.
         definition: 'ccp' or 'mlrc'.
         num_folds: number of folds, int in 1..num_classes. With 1 every class trains and none
             validates.
         fold: which of them to validate on, int in 0..num_folds-1.
 
     Returns:
-        Class ids to train on and class ids to validate on, two ascending int64 arrays.
+        Tuple (source with the halves of that definition, ids of the classes to train on, ids of
+        the classes to validate on); two ascending int64 arrays of classes of its `development`.
 
     Raises:
         ValueError: if an argument is out of range.
     """
-    num_classes = image_set.num_classes
     if definition not in DEFINITIONS:
         raise ValueError(f"`folds` must be one of {sorted(DEFINITIONS)}. Received: {definition!r}")
+    source = HALVES[definition](source)
+    num_classes = source.development.num_classes
     if not 1 <= num_folds <= num_classes:
         raise ValueError(f"`num_folds` must be in 1..{num_classes}. Received: {num_folds=}")
     if not 0 <= fold < num_folds:
@@ -65,4 +101,4 @@ def split(image_set, definition="ccp", num_folds=4, fold=0):
     validation = np.arange(0)
     if num_folds > 1:
         validation = np.sort(DEFINITIONS[definition](num_classes, num_folds, fold))
-    return np.setdiff1d(np.arange(num_classes), validation), validation
+    return source, np.setdiff1d(np.arange(num_classes), validation), validation

@@ -54,6 +54,15 @@ class ImageSet:
             self, images=self.images[indices], labels=self.labels[indices], names=names
         )
 
+    def joined(self, other):
+        """These images and another set's, whose classes are counted on after these."""
+        return ImageSet(
+            images=np.concatenate([self.images, other.images]),
+            labels=np.concatenate([self.labels, other.labels + self.num_classes]),
+            class_names=self.class_names + other.class_names,
+            names=self.names + other.names,
+        )
+
     def select_classes(self, class_ids):
         """The images of some classes, relabelled 0..k-1 in the order of `class_ids` (int [k]).
 

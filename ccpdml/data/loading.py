@@ -1,50 +1,118 @@
 """The one entry to every data set: name -> class-disjoint splits."""
 
 import gin
+import numpy as np
+from absl import logging
 
-from ccpdml.data import digits, glyphs, image_set
+from ccpdml.data import (
+    cars,
+    checks,
+    cub,
+    decoding,
+    digits,
+    doctor,
+    folder,
+    glyphs,
+    image_set,
+    inshop,
+    sop,
+    table,
+)
 from ccpdml.data import folds as class_folds
 
-READERS = {"digits": digits.read, "glyphs": glyphs.read}
+BENCHMARKS = {b.name: b for b in (cub.BENCHMARK, cars.BENCHMARK, sop.BENCHMARK, inshop.BENCHMARK)}
+READERS = {
+    **{name: benchmark.read for name, benchmark in BENCHMARKS.items()},
+    "folder": folder.read,
+    "csv": table.read,
+    "digits": digits.read,
+    "glyphs": glyphs.read,
+}
+_MAX_SHOWN = 5
 
 
 @gin.configurable(module="data")
-def load(name, root=None, fold=0, num_folds=4, folds="ccp", verify_counts=True):
+def load(name, root=None, fold=0, num_folds=4, folds="ccp", verify_counts=True, skip_corrupt=False):
     """Reads a data set and cuts its development classes into training and validation classes.
 
     Args:
         name: a key of `READERS`.
-        root: folder that holds the data sets.
+        root: folder that holds the data sets, or the data set itself; None takes $CCPDML_DATA,
+            else ~/.ccpdml/data.
         fold: which fold validates, int in 0..num_folds-1.
         num_folds: number of folds by class. 1 asks for no validation classes at all: every
             development class trains and `validation` is None.
         folds: fold definition, 'ccp' or 'mlrc' (see `ccpdml.data.folds`).
         verify_counts: whether to refuse a benchmark whose counts differ from the published ones.
+        skip_corrupt: whether to open every image first and leave out those that cannot be
+            decoded; they are logged and counted in `info`. Takes minutes for a large data set.
 
     Returns:
         `image_set.Splits`.
 
     Raises:
-        ValueError: if the name is unknown or a fold is out of range.
+        FileNotFoundError: if the data set is not there; says how to get it.
+        ValueError: if the name is unknown, a fold is out of range or the data set is not whole.
     """
-    if name not in READERS:
-        raise ValueError(f"`name` must be one of {sorted(READERS)}. Received: {name=}")
-    source = READERS[name](root)
-    train, validation = class_folds.split(source.development, folds, num_folds, fold)
+    source = read(name, root)
+    _refuse(name, checks.problems(source, verify_counts))
+    source, train, validation = class_folds.split(source, folds, num_folds, fold)
+    development = source.development
     parts = {
-        "train": source.development.select_classes(train),
-        "validation": source.development.select_classes(validation) if len(validation) else None,
+        "train": development.select_classes(train),
+        "validation": development.select_classes(validation) if len(validation) else None,
         "test": source.test,
         "gallery": source.gallery,
     }
-    info = {"name": name, "folds": folds, "num_folds": num_folds, "fold": fold}
+    parts = {part: images for part, images in parts.items() if images is not None}
+    info = {"name": name, "layout": source.layout}
+    info |= {"folds": folds, "num_folds": num_folds, "fold": fold}
     info["train_classes"], info["validation_classes"] = _ranges(train), _ranges(validation)
+    if skip_corrupt:
+        parts, info["skipped"] = _without_corrupt(parts)
     info["counts"] = {
         part: {"images": len(images), "classes": images.num_classes}
         for part, images in parts.items()
-        if images is not None
     }
-    return image_set.Splits(**parts, info=info)
+    optional = {"validation": None, "gallery": None}
+    return image_set.Splits(**(optional | parts), info=info)
+
+
+def read(name, root=None):
+    """Reads a data set as it is on disk, checking nothing but its lists; see `load`.
+
+    Returns:
+        `source.Source`.
+    """
+    if name not in READERS:
+        raise ValueError(f"`name` must be one of {sorted(READERS)}. Received: {name=}")
+    return READERS[name](root)
+
+
+def _refuse(name, problems):
+    if problems:
+        shown = problems[:_MAX_SHOWN]
+        if len(problems) > len(shown):
+            shown.append(f"... and {len(problems) - len(shown)} more")
+        raise ValueError(
+            "\n  ".join([f"The data set {name!r} is not as expected:", *shown])
+            + f"\n`python experiments/check_data.py --dataset={name}` checks it thoroughly. "
+            "`data.load.verify_counts = False` accepts other counts."
+        )
+
+
+def _without_corrupt(parts):
+    """The parts without files that cannot be decoded, and how many those were in each."""
+    kept, skipped = {}, {}
+    for part, images in parts.items():
+        readable = np.ones(len(images), bool)
+        if not images.in_memory:
+            readable = doctor.read_all(images.images) >= 0
+        for path in images.images[~readable]:
+            logging.warning("Skipped %s: %s", path, decoding.why_unreadable(path))
+        kept[part] = images.select(np.flatnonzero(readable))
+        skipped[part] = int(np.sum(~readable))
+    return kept, skipped
 
 
 def _ranges(class_ids):

@@ -7,6 +7,8 @@ all cores. Either way a batch depends on (seed, step) alone.
 import numpy as np
 import tensorflow as tf
 
+from ccpdml.data import decoding
+
 
 def training_batches(image_set, sampler, view, seed=0, first_step=0, num_steps=None, shard=(0, 1)):
     """Batches to train on, from step `first_step` on.
@@ -41,12 +43,24 @@ def training_batches(image_set, sampler, view, seed=0, first_step=0, num_steps=N
 
     def draw_op(step):
         indices, seeds = tf.numpy_function(draw, [step], [tf.int64, tf.int32], stateful=False)
-        return tf.ensure_shape(indices, [share]), tf.ensure_shape(seeds, [share, 2])
+        positions = (step - first_step) * share + tf.range(share, dtype=tf.int64)
+        return positions, tf.ensure_shape(indices, [share]), tf.ensure_shape(seeds, [share, 2])
+
+    def index_at(position):
+        return draw(first_step + position // share)[0][position % share]
 
     stop = np.iinfo(np.int64).max if num_steps is None else first_step + num_steps
     draws = tf.data.Dataset.range(first_step, stop).map(draw_op)
-    images = _views(image_set, view, draws, batch_size=share, with_labels=True)
-    return images.prefetch(tf.data.AUTOTUNE)
+    labels = tf.constant(image_set.labels)
+
+    def look(images, indices, seeds):
+        return view(tf.gather(images, indices), seeds), tf.gather(labels, indices)
+
+    if image_set.in_memory:
+        return _pixel_views(image_set, look, draws)
+    num_images = None if num_steps is None else num_steps * share
+    views = _file_views(image_set, look, draws, num_images, index_at)
+    return views.batch(share, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
 
 
 def image_batches(image_set, view, batch_size, indices=None, seed=0):
@@ -68,9 +82,17 @@ def image_batches(image_set, view, batch_size, indices=None, seed=0):
     if batch_size < 1:
         raise ValueError(f"`batch_size` must be at least 1. Received: {batch_size=}")
     indices = np.arange(len(image_set)) if indices is None else np.asarray(indices, np.int64)
-    draws = tf.data.Dataset.from_tensor_slices((indices, _seeds([seed], len(indices))))
-    images = _views(image_set, view, draws.batch(batch_size), batch_size, with_labels=False)
-    return images.prefetch(tf.data.AUTOTUNE)
+    draws = tf.data.Dataset.from_tensor_slices(
+        (np.arange(len(indices)), indices, _seeds([seed], len(indices)))
+    ).batch(batch_size)
+
+    def look(images, indices, seeds):
+        return view(tf.gather(images, indices), seeds)
+
+    if image_set.in_memory:
+        return _pixel_views(image_set, look, draws)
+    views = _file_views(image_set, look, draws, len(indices), indices.__getitem__)
+    return views.batch(batch_size).prefetch(tf.data.AUTOTUNE)
 
 
 def _seeds(key, count):
@@ -78,15 +100,74 @@ def _seeds(key, count):
     return np.random.default_rng(key).integers(2**31, size=(count, 2), dtype=np.int32)
 
 
-def _views(image_set, view, draws, batch_size, with_labels):
-    """Batches of (indices [b], seeds [b, 2]) -> batches of views, with labels or without."""
+def _pixel_views(image_set, look, draws):
+    """Batches of views of pixels, a batch at a time.
+
+    Args:
+        image_set: the images.
+        look: function of (all images, indices, seeds) -> element of the result.
+        draws: dataset of (positions int64 [b], indices int64 [b], seeds int32 [b, 2]).
+    """
+    images = _on_cpu(image_set.images)
+    batches = draws.map(lambda positions, indices, seeds: look(images, indices, seeds))
+    return batches.prefetch(tf.data.AUTOTUNE)
+
+
+def _file_views(image_set, look, draws, num_images, index_at):
+    """Views of files one by one, decoded on all cores; `look` and `draws` as for pixels.
+
+    Args:
+        num_images: images altogether; None is endless.
+        index_at: function of a position -> index of its image, to name one that cannot be read.
+    """
+    images = _on_cpu(image_set.images)
+    views = draws.unbatch().map(
+        lambda position, index, seed: (position, look(images, index, seed)),
+        num_parallel_calls=tf.data.AUTOTUNE,
+    )
+    return _without_gaps(views, num_images, lambda at: image_set.images[index_at(int(at))])
+
+
+def _on_cpu(array):
     with tf.device("CPU:0"):
-        images, labels = tf.constant(image_set.images), tf.constant(image_set.labels)
+        return tf.constant(array)
 
-    def look(indices, seeds):
-        viewed = view(tf.gather(images, indices), seeds)
-        return (viewed, tf.gather(labels, indices)) if with_labels else viewed
 
-    if image_set.in_memory:
-        return draws.map(look)
-    return draws.unbatch().map(look, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
+def _without_gaps(numbered, num_elements, path_at):
+    """Turns the error of an element into one that names its file.
+
+    An op that cannot decode does not know whose bytes it has. So elements that fail are left out,
+    and a gap in the numbers tells which one it was; that costs the others next to nothing.
+
+    Args:
+        numbered: dataset of (position, element).
+        num_elements: elements altogether; None is endless.
+        path_at: function of a position -> path of its file.
+
+    Returns:
+        Dataset of elements.
+    """
+
+    def fail(position):
+        path = path_at(position)
+        raise ValueError(f"{path} cannot be read: {decoding.why_unreadable(path)}")
+
+    def check(expected, numbered_element):
+        position, element = numbered_element
+        checked = tf.cond(
+            tf.equal(position, expected),
+            lambda: expected,
+            lambda: tf.numpy_function(fail, [expected], tf.int64),
+        )
+        with tf.control_dependencies([checked]):
+            return expected + 1, tf.nest.map_structure(tf.identity, element)
+
+    read = numbered.ignore_errors()
+    if num_elements is not None:
+        # A number out of order at the end, where a failed last element would leave no gap.
+        end = tf.nest.map_structure(
+            lambda spec: tf.zeros(spec.shape, spec.dtype), read.element_spec
+        )
+        read = read.concatenate(tf.data.Dataset.from_tensors((tf.constant(-1, tf.int64), end[1])))
+    elements = read.scan(tf.constant(0, tf.int64), check)
+    return elements if num_elements is None else elements.take(num_elements)

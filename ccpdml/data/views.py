@@ -1,12 +1,14 @@
-"""Views: what the network gets to see of an image. Uint8 in, uint8 out; scaling is the model's.
+"""Views: what the network gets to see of an image. Uint8 out; scaling is the model's.
 
 A view of pixels is called `view(images, seeds)` with uint8 [..., height, width, channels] and
-int32 [..., 2]; the leading axes may be absent (one image) or a batch. Seeds are random bits in
-0..2^31-1: equal seeds, equal views.
+int32 [..., 2]; the leading axes may be absent (one image) or a batch. A view of a file is called
+`view(path, seed)`. Seeds are random bits in 0..2^31-1: equal seeds, equal views.
 """
 
 import gin
 import tensorflow as tf
+
+from ccpdml.data import decoding
 
 
 @gin.register
@@ -39,3 +41,79 @@ class RandomShift:
         padded = tf.gather(padded, rows, axis=batch_axes, batch_dims=batch_axes)
         shifted = tf.gather(padded, columns, axis=batch_axes + 1, batch_dims=batch_axes)
         return tf.ensure_shape(shifted, images.shape)
+
+
+@gin.register
+class RandomResizedCrop:
+    """A random part of an image file, resized to `size` x `size` pixels and mirrored half the time.
+
+    The part is `tf.image.stateless_sample_distorted_bounding_box`'s. It is taken from the
+    original image: areas and aspects are relative, so bringing the short side to 256 pixels first
+    would change nothing but the time. Bilinear, without anti-aliasing, as the original.
+
+    Args:
+        size: side of the view in pixels.
+        area: smallest and largest area of the part, as shares of the image's.
+        aspect: smallest and largest width / height of the part.
+        mirror: whether to mirror.
+
+    Source: the original implementation and the MLRC benchmark (area .16 to 1). The paper's
+    supplement says "crop 40 to 256 px side" of a short side of 256; read as sides that would be
+    areas from (40 / 256)^2 = .024.
+    """
+
+    def __init__(self, size=227, area=(0.16, 1.0), aspect=(3 / 4, 4 / 3), mirror=True):
+        self.size = size
+        self.area, self.aspect = tuple(area), tuple(aspect)
+        self.mirror = mirror
+
+    def __call__(self, path, seed):
+        """The view of one file: path, scalar string; seed, int32 [2]."""
+
+        def window(shape):
+            begin, size, _ = tf.image.stateless_sample_distorted_bounding_box(
+                shape,
+                tf.zeros([1, 0, 4]),
+                seed,
+                min_object_covered=0.0,
+                aspect_ratio_range=self.aspect,
+                area_range=self.area,
+                use_image_if_no_bounding_boxes=True,
+            )
+            return tf.concat([begin[:2], size[:2]], axis=0)
+
+        image = decoding.decode_window(tf.io.read_file(path), window)
+        if self.mirror:
+            # Before the resize and by `reverse`: a slice of stride -1 takes ten times as long.
+            mirrored = tf.random.stateless_uniform([], seed + [0, 1]) < 0.5
+            image = tf.cond(mirrored, lambda: tf.reverse(image, [1]), lambda: image)
+        return _to_uint8(tf.image.resize(image, [self.size, self.size]))
+
+
+@gin.register
+class CenterCrop:
+    """The middle of an image file: short side to `short_side`, then `size` x `size` pixels.
+
+    Bilinear, without anti-aliasing; black where the image is smaller than `size`.
+
+    Source: the evaluation view of the original implementation.
+    """
+
+    def __init__(self, size=227, short_side=256):
+        self.size, self.short_side = size, short_side
+
+    def __call__(self, path, seed):
+        """The view of one file: path, scalar string; seed is not used."""
+        del seed  # Nothing is random here.
+        return _to_uint8(self.pixels(decoding.decode(tf.io.read_file(path))))
+
+    def pixels(self, image):
+        """The view of uint8 [height, width, 3] before rounding, float32 [size, size, 3]."""
+        shape = tf.shape(image)[:2]
+        # In integers: int(side * short_side / short), without a float's rounding.
+        resized = tf.image.resize(image, shape * self.short_side // tf.reduce_min(shape))
+        return tf.image.resize_with_crop_or_pad(resized, self.size, self.size)
+
+
+def _to_uint8(pixels):
+    return tf.cast(tf.round(pixels), tf.uint8)

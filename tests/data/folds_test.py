@@ -4,7 +4,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from ccpdml.data import folds, image_set
+from ccpdml.data import folds, source
 
 GOLDEN = np.load(pathlib.Path(__file__).parents[1] / "golden" / "splits.npz")
 CASES = sorted(
@@ -14,17 +14,26 @@ CASES = sorted(
 )
 
 
-def classes(num_classes):
-    """An image set of one file per class."""
-    names = [str(i) for i in range(num_classes)]
-    return image_set.ImageSet(np.array(names), np.arange(num_classes), names)
+def classes(num_classes, num_test=None, gallery=None):
+    """A source with one file per class; as many classes to test on as to develop on."""
+    num_test = num_classes if num_test is None else num_test
+    return source.Source(
+        development=source.files("", [f"a{i}" for i in range(num_classes)], range(num_classes)),
+        test=source.files("", [f"b{i}" for i in range(num_test)], range(num_test)),
+        gallery=gallery,
+    )
+
+
+def split(*arguments):
+    """Training and validation classes."""
+    return folds.split(*arguments)[1:]
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_ccp_folds_are_those_of_the_original(case):
     num_classes, num_folds = (int(part[1:]) for part in case.split("_"))
     for fold in range(num_folds):
-        train, validation = folds.split(classes(num_classes), "ccp", num_folds, fold)
+        train, validation = split(classes(num_classes), "ccp", num_folds, fold)
         assert validation[0] == GOLDEN[f"{case}/val_first"][fold]
         assert validation[-1] == GOLDEN[f"{case}/val_last"][fold]
         assert len(validation) == GOLDEN[f"{case}/n_val"][fold]
@@ -41,7 +50,7 @@ def test_ccp_folds_are_those_of_the_original(case):
 )
 def test_mlrc_folds_are_those_of_the_benchmark(num_classes, expected):
     for fold, (first, last) in enumerate(expected):
-        _, validation = folds.split(classes(num_classes), "mlrc", 4, fold)
+        _, validation = split(classes(num_classes), "mlrc", 4, fold)
         assert validation.tolist() == list(range(first, last + 1))
 
 
@@ -50,14 +59,14 @@ def test_mlrc_folds_are_those_of_the_benchmark(num_classes, expected):
 def test_training_and_validation_share_no_class_and_lose_none(definition, num_classes):
     seen = []
     for fold in range(4):
-        train, validation = folds.split(classes(num_classes), definition, 4, fold)
+        train, validation = split(classes(num_classes), definition, 4, fold)
         assert sorted([*train, *validation]) == list(range(num_classes))
         seen.extend(validation)
     assert len(set(seen)) == len(seen)
 
 
 def test_one_fold_means_no_validation_classes():
-    train, validation = folds.split(classes(7), "ccp", num_folds=1)
+    train, validation = split(classes(7), "ccp", 1)
     assert train.tolist() == list(range(7))
     assert validation.size == 0
 
@@ -68,4 +77,19 @@ def test_one_fold_means_no_validation_classes():
 )
 def test_impossible_folds_are_refused(arguments):
     with pytest.raises(ValueError, match="Received"):
-        folds.split(classes(7), *arguments)
+        split(classes(7), *arguments)
+
+
+def test_mlrc_halves_all_classes_and_ccp_keeps_the_published_split():
+    # As for Stanford Online Products, whose lists give 11,318 and 11,316 classes.
+    published = classes(6, 4)
+    halved, _, validation = folds.split(published, "mlrc", 5, 0)
+    assert (halved.development.num_classes, halved.test.num_classes) == (5, 5)
+    assert halved.test.paths[:2] == ("a5", "b0")
+    assert validation.tolist() == [4]
+    assert folds.split(published, "ccp", 4, 0)[0] is published
+
+
+def test_mlrc_is_refused_where_there_is_a_gallery():
+    with pytest.raises(ValueError, match="gallery"):
+        folds.split(classes(6, 4, gallery=classes(4).test), "mlrc", 2, 0)

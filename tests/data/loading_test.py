@@ -19,14 +19,14 @@ def test_digits_are_class_disjoint():
 
 
 def test_info_says_how_the_parts_came_about():
-    info = json.loads(json.dumps(data.load("digits", fold=1, num_folds=3, folds="mlrc").info))
+    info = json.loads(json.dumps(data.load("digits", fold=1, num_folds=5, folds="mlrc").info))
     assert info["name"] == "digits"
     assert info["folds"] == "mlrc"
-    assert (info["fold"], info["num_folds"]) == (1, 3)
-    # Two of six classes before class floor(1 * 6 / 3) = 2.
-    assert info["validation_classes"] == [[0, 1]]
-    assert info["train_classes"] == [[2, 5]]
-    assert info["counts"]["validation"]["classes"] == 2
+    assert (info["fold"], info["num_folds"]) == (1, 5)
+    # Of 10 classes 5 develop; of these, fold 1 is the one before class floor(1 * 5 / 5) = 1.
+    assert info["validation_classes"] == [[0, 0]]
+    assert info["train_classes"] == [[1, 4]]
+    assert info["counts"]["test"]["classes"] == 5
 
 
 def test_one_fold_trains_on_all_development_classes():
@@ -36,7 +36,7 @@ def test_one_fold_trains_on_all_development_classes():
 
 
 def test_unknown_data_set_is_refused_with_the_names_there_are():
-    with pytest.raises(ValueError, match="'digits', 'glyphs'.*name='digit'"):
+    with pytest.raises(ValueError, match="'digits', 'folder', 'glyphs'.*name='digit'"):
         data.load("digit")
 
 

@@ -1,0 +1,70 @@
+"""Reading the text files that list the images of a benchmark."""
+
+import csv
+
+
+def rows(file, num_columns, num_header_lines=0):
+    """Rows of a file of blank-separated columns; several blanks count as one.
+
+    Args:
+        file: `pathlib.Path` of the file.
+        num_columns: columns of every row.
+        num_header_lines: lines to leave out at the top.
+
+    Returns:
+        List of lists of str.
+
+    Raises:
+        ValueError: if a row has other columns; names file and line.
+    """
+    lines = file.read_text(encoding="utf-8-sig").splitlines()
+    found = []
+    for number, line in enumerate(lines[num_header_lines:], start=num_header_lines + 1):
+        if not line.strip():
+            continue
+        columns = line.split()
+        if len(columns) != num_columns:
+            raise ValueError(
+                f"{file}, line {number}: expected {num_columns} columns. Received: {line!r}"
+            )
+        found.append(columns)
+    return found
+
+
+def table(file, required):
+    """Rows of a CSV file with a header.
+
+    Args:
+        file: `pathlib.Path` of the file.
+        required: columns that must be there and filled in every row.
+
+    Returns:
+        List of {column: value}.
+
+    Raises:
+        ValueError: if a column or a value is missing; names file and line.
+    """
+    with file.open(newline="", encoding="utf-8-sig") as stream:
+        reader = csv.DictReader(stream)
+        absent = [column for column in required if column not in (reader.fieldnames or ())]
+        if absent:
+            raise ValueError(
+                f"{file}: expected the columns {', '.join(required)}. "
+                f"Received: {', '.join(reader.fieldnames or ()) or 'an empty file'}"
+            )
+        found = []
+        for row in reader:
+            if not all(row[column] for column in required):
+                raise ValueError(
+                    f"{file}, line {reader.line_num}: expected a value in each of "
+                    f"{', '.join(required)}. Received: {row}"
+                )
+            found.append(row)
+    return found
+
+
+def integer(text, file, expected):
+    """`text` as an int >= 1, or an error that names the file and what was expected."""
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError(f"{file}: expected {expected}, an integer from 1. Received: {text!r}")
+    return int(text)

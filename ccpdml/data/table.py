@@ -1,0 +1,80 @@
+"""Your own images, listed in a CSV file."""
+
+from ccpdml.data import benchmark, folder, listing
+from ccpdml.data.source import Source, files
+
+DEFAULT_FILE = "images.csv"
+SPLITS = ("train", "test")
+ROLES = ("query", "gallery")
+
+
+def read(root=None):
+    """Reads a CSV file with the columns `path,label` and, if wanted, `split` and `role`.
+
+    `path` is relative to the file; `split` is 'train' or 'test', without it the first half of the
+    labels, by name, develops; `role` of a test image is 'query' or 'gallery'.
+
+    Args:
+        root: the CSV file, or a folder with an `images.csv`.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is not as described.
+    """
+    file = benchmark.data_root(root)
+    file = file / DEFAULT_FILE if file.is_dir() else file
+    if not file.is_file():
+        raise FileNotFoundError(
+            "Expected a CSV file with the columns path,label[,split][,role]. "
+            f"Received: {file}, which does not exist; set --data_root."
+        )
+    rows = listing.table(file, required=("path", "label"))
+    splits = _column(file, rows, "split", SPLITS)
+    if not any(splits):
+        splits = _halves([row["label"] for row in rows])
+    train = [row for row, split in zip(rows, splits, strict=True) if split == "train"]
+    test = [row for row, split in zip(rows, splits, strict=True) if split == "test"]
+    folder.check_disjoint(file, _labels(train), _labels(test))
+    roles = _column(file, test, "role", ROLES)
+    if not any(roles):
+        return Source(_image_set(file, train), _image_set(file, test), layout="no gallery")
+    query = [row for row, role in zip(test, roles, strict=True) if role == "query"]
+    gallery = [row for row, role in zip(test, roles, strict=True) if role == "gallery"]
+    if not query or not gallery:
+        raise ValueError(
+            f"{file}: expected queries and gallery images. "
+            f"Received: {len(query)} queries and {len(gallery)} gallery images"
+        )
+    return Source(
+        development=_image_set(file, train),
+        test=_image_set(file, query, all_classes=_labels(test)),
+        gallery=_image_set(file, gallery, all_classes=_labels(test)),
+        layout="query and gallery",
+    )
+
+
+def _column(file, rows, column, values):
+    """Values of an optional column: all filled, or all empty."""
+    found = [row.get(column) or "" for row in rows]
+    odd = sorted(set(found) - set(values)) if any(found) else []
+    if odd:
+        raise ValueError(
+            f"{file}: expected {column} to be one of {values} in every row it is about, or the "
+            f"column to be empty. Received: {odd[0]!r}"
+        )
+    return found
+
+
+def _halves(labels):
+    names = sorted(set(labels))
+    first = set(names[: len(names) // 2])
+    return ["train" if label in first else "test" for label in labels]
+
+
+def _labels(rows):
+    return [row["label"] for row in rows]
+
+
+def _image_set(file, rows, all_classes=None):
+    paths = [row["path"] for row in rows]
+    return files(file.parent, paths, _labels(rows), all_classes=all_classes)
