@@ -1,0 +1,1 @@
+"""Figures, galleries and pages about finished runs, from plain arrays and files."""

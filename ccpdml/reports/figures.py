@@ -1,0 +1,171 @@
+"""Curves and views of a run, from plain rows and arrays."""
+
+import numpy as np
+
+from ccpdml.reports import style
+
+MAX_CLASSES = len(style.COLORS)
+MAX_BACKGROUND = 2000
+MAX_MARKS = 20
+
+
+def learning_curve(history, path):
+    """Draws validation scores and training loss over steps, with the problem instances.
+
+    Args:
+        history: dicts, one per evaluation, with 'step' and any of 'val_map_at_r',
+            'val_precision_at_1' (0..1) and 'loss'; rows with 'covering_radius_after' are where
+            proxies were re-initialized.
+        path: image file to write.
+
+    Raises:
+        ValueError: if `history` is empty.
+    """
+    if not history:
+        raise ValueError(f"`history` must hold an evaluation. Received: {history=}")
+    with style.drawing(path, (7.2, 5.0), nrows=2, sharex=True, height_ratios=(2.2, 1.0)) as (
+        score_axes,
+        loss_axes,
+    ):
+        _draw_instances((score_axes, loss_axes), history)
+        _draw_series(score_axes, history, "val_precision_at_1", "P@1", style.SKY, 100.0)
+        _draw_series(score_axes, history, "val_map_at_r", "MAP@R", style.BLUE, 100.0)
+        _mark_best(score_axes, history)
+        _draw_series(loss_axes, history, "loss", "loss", style.GRAY, 1.0)
+        score_axes.set_ylabel("validation classes (%)")
+        loss_axes.set(xlabel="training step", ylabel="training loss")
+        score_axes.legend(loc="best")
+
+
+def covering_radius_curve(history, path):
+    """Draws the mean covering radius before and after every re-initialization of the proxies.
+
+    Args:
+        history: dicts as of `learning_curve`; used are the rows with 'covering_radius_before' and
+            'covering_radius_after' (in the embedding's unit).
+        path: image file to write.
+    """
+    rows = reinitializations(history)
+    with style.drawing(path, (7.2, 3.6)) as axes:
+        axes.set(
+            xlabel="re-initialization of the proxies",
+            ylabel="mean covering radius (embedding units)",
+        )
+        if not rows:
+            axes.text(
+                0.5,
+                0.5,
+                "proxies were never re-initialized",
+                ha="center",
+                va="center",
+                color=style.GRAY,
+                transform=axes.transAxes,
+            )
+            return
+        numbers = np.arange(1, len(rows) + 1)
+        before = [row["covering_radius_before"] for row in rows]
+        after = [row["covering_radius_after"] for row in rows]
+        axes.vlines(numbers, after, before, color=style.PALE, linewidth=3.0)
+        axes.plot(numbers, before, "o-", color=style.VERMILION, label="before: trained proxies")
+        axes.plot(numbers, after, "s-", color=style.BLUE, label="after: core-set of a fresh pool")
+        axes.set_ylim(bottom=0.0)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.legend()
+
+
+def embedding_view(embeddings, labels, proxies, proxy_labels, path, classes=None):
+    """Draws embeddings in two dimensions, and the proxies of their classes as stars.
+
+    More than two dimensions are projected on the two principal axes of the classes shown. Classes
+    beyond those shown are pale dots.
+
+    Args:
+        embeddings: float [n, dim].
+        labels: int [n].
+        proxies: float [num_proxies, dim], or None.
+        proxy_labels: int [num_proxies], or None.
+        path: image file to write.
+        classes: the classes to color, at most 7; None takes 7 spread evenly over all.
+    """
+    embeddings, labels = np.asarray(embeddings, np.float64), np.asarray(labels).reshape(-1)
+    classes = _spread(np.unique(labels), MAX_CLASSES) if classes is None else classes
+    shown = np.isin(labels, classes)
+    project, names = _projection(embeddings[shown])
+    with style.drawing(path, (7.2, 5.4)) as axes:
+        background = _spread(np.flatnonzero(~shown), MAX_BACKGROUND)
+        axes.scatter(*project(embeddings[background]).T, s=5, color=style.PALE, linewidths=0)
+        for label, color in zip(classes, style.COLORS, strict=False):
+            points = project(embeddings[labels == label])
+            axes.scatter(*points.T, s=16, color=color, alpha=0.7, linewidths=0, label=f"{label}")
+        if proxies is not None:
+            _draw_proxies(axes, project(np.asarray(proxies, np.float64)), proxy_labels, classes)
+        axes.set(xlabel=names[0], ylabel=names[1])
+        axes.set_aspect("equal", adjustable="datalim")
+        axes.legend(title="class", loc="center left", bbox_to_anchor=(1.0, 0.5))
+
+
+def reinitializations(history):
+    """The rows of `history` in which proxies were re-initialized."""
+    return [row for row in history if row.get("covering_radius_after") is not None]
+
+
+def _draw_instances(panels, history):
+    """Marks where a problem instance begins, numbered along the top."""
+    starts = [row["step"] for row in reinitializations(history)]
+    for axes in panels:
+        for step in starts:
+            axes.axvline(step, color=style.ORANGE, linewidth=1.0, linestyle=(0, (4, 2)), zorder=1)
+    if starts:
+        shown = _spread(np.arange(len(starts)), MAX_MARKS)
+        top = panels[0].secondary_xaxis("top")
+        top.set_xticks([starts[i] for i in shown], [f"{i + 1}" for i in shown])
+        top.tick_params(colors=style.ORANGE, length=0)
+        top.spines["top"].set_visible(False)
+        top.set_xlabel("problem instance begins (instance 0 at the start)", color=style.ORANGE)
+
+
+def _draw_series(axes, history, key, label, color, factor):
+    rows = [row for row in history if row.get(key) is not None]
+    steps, values = [row["step"] for row in rows], [factor * row[key] for row in rows]
+    marker = "." if len(rows) <= 60 else None
+    axes.plot(steps, values, color=color, marker=marker, label=label)
+
+
+def _mark_best(axes, history):
+    rows = [row for row in history if row.get("val_map_at_r") is not None]
+    if rows:
+        best = max(rows, key=lambda row: row["val_map_at_r"])
+        score = 100.0 * best["val_map_at_r"]
+        label = f"best MAP@R: {score:.1f} % at step {best['step']:,}"
+        axes.plot(best["step"], score, "o", color=style.BLUE, markerfacecolor="white", label=label)
+
+
+def _draw_proxies(axes, points, labels, classes):
+    labels = np.asarray(labels).reshape(-1)
+    for label, color in zip(classes, style.COLORS, strict=False):
+        own = points[labels == label]
+        axes.scatter(*own.T, s=190, marker="*", color=color, edgecolors="black", linewidths=0.9)
+    axes.scatter([], [], s=120, marker="*", color="white", edgecolors="black", label="proxy")
+
+
+def _projection(points):
+    """A function [n, dim] -> [n, 2], and the names of its two axes.
+
+    Source: principal component analysis, by singular value decomposition.
+    """
+    if points.shape[1] == 2:
+        return lambda x: x, ("embedding, first coordinate", "second coordinate")
+    center = points.mean(axis=0)
+    _, spread, axes = np.linalg.svd(points - center, full_matrices=False)
+    shares = 100.0 * spread[:2] ** 2 / max((spread**2).sum(), np.finfo(float).tiny)
+    names = [
+        f"principal axis {i + 1} ({share:.0f} % of variance)" for i, share in enumerate(shares)
+    ]
+    return lambda x: (x - center) @ axes[:2].T, names
+
+
+def _spread(values, most):
+    """At most `most` of `values`, evenly spaced."""
+    if len(values) <= most:
+        return values
+    return values[np.linspace(0, len(values) - 1, most).round().astype(int)]

@@ -1,0 +1,108 @@
+"""Figures: they are written, for every shape of input, and say what is wrong with bad input."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ccpdml.reports import figures, gallery, style
+
+
+def history(num_rows, reinitialized=()):
+    rows = [
+        {
+            "step": 50 * (i + 1),
+            "loss": 1.0 / (i + 1),
+            "val_map_at_r": 0.1 * i,
+            "val_precision_at_1": 0.5,
+        }
+        for i in range(num_rows)
+    ]
+    for i in reinitialized:
+        rows[i] |= {"covering_radius_before": 0.9, "covering_radius_after": 0.7}
+    return rows
+
+
+def colors_of(path):
+    return {color for _, color in Image.open(path).convert("RGB").getcolors(maxcolors=2**24)}
+
+
+def rgb(color):
+    return tuple(int(color[i : i + 2], 16) for i in (1, 3, 5))
+
+
+@pytest.mark.parametrize("reinitialized", [(), (2, 4)])
+@pytest.mark.parametrize("draw", [figures.learning_curve, figures.covering_radius_curve])
+def test_curves_are_written_with_and_without_new_instances(tmp_path, draw, reinitialized):
+    draw(history(6, reinitialized), tmp_path / "new" / "curve.png")
+    assert min(Image.open(tmp_path / "new" / "curve.png").size) > 300
+
+
+def test_instances_are_marked(tmp_path):
+    figures.learning_curve(history(6), tmp_path / "plain.png")
+    figures.learning_curve(history(6, (2,)), tmp_path / "marked.png")
+    assert rgb(style.ORANGE) not in colors_of(tmp_path / "plain.png")
+    assert rgb(style.ORANGE) in colors_of(tmp_path / "marked.png")
+
+
+def test_a_history_that_lacks_some_columns_is_drawn(tmp_path):
+    figures.learning_curve([{"step": 1, "loss": 2.0}, {"step": 2}], tmp_path / "curve.png")
+
+
+def test_an_empty_history_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match="history=\\[\\]"):
+        figures.learning_curve([], tmp_path / "curve.png")
+
+
+@pytest.mark.parametrize("dim", [2, 5])
+@pytest.mark.parametrize("num_classes", [1, 3, 30])
+@pytest.mark.parametrize("with_proxies", [True, False])
+def test_embedding_view(tmp_path, dim, num_classes, with_proxies):
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(num_classes), 6)[:, None]
+    embeddings = rng.normal(size=(len(labels), dim))
+    proxies = (embeddings[::3], labels[::3]) if with_proxies else (None, None)
+    figures.embedding_view(embeddings, labels, *proxies, tmp_path / "view.png")
+    assert (tmp_path / "view.png").exists()
+
+
+def test_a_gallery_frames_right_green_and_wrong_red(tmp_path):
+    images = np.zeros((3, 8, 6, 1), np.uint8)
+    for labels, green, red in [([0, 0, 0], True, False), ([0, 1, 1], False, True)]:
+        gallery.retrieval_gallery(images, labels, [[1, 2]], tmp_path / "gallery.png")
+        found = colors_of(tmp_path / "gallery.png")
+        assert (rgb(style.GREEN) in found, rgb(style.VERMILION) in found) == (green, red)
+
+
+@pytest.mark.parametrize("shape", [(4, 9, 7), (4, 9, 7, 1), (4, 200, 150, 3)])
+def test_a_gallery_of_every_kind_of_image(tmp_path, shape):
+    images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    paths = [tmp_path / f"{i}.png" for i in range(len(images))]
+    for image, path in zip(images, paths, strict=True):
+        Image.fromarray(image.squeeze(-1) if shape[3:] == (1,) else image).save(path)
+    arguments = {"labels": [0, 0, 1, 1], "neighbors": [[1, 2, 3]], "queries": [0]}
+    gallery.retrieval_gallery(images, path=tmp_path / "arrays.png", **arguments)
+    gallery.retrieval_gallery(paths, path=tmp_path / "paths.png", **arguments)
+    assert colors_of(tmp_path / "arrays.png") == colors_of(tmp_path / "paths.png")
+
+
+def test_a_gallery_of_other_images_than_the_queries(tmp_path):
+    black, white = np.zeros((1, 4, 4), np.uint8), np.full((2, 4, 4), 255, np.uint8)
+    gallery.retrieval_gallery(
+        black,
+        ["a"],
+        [[1, 0]],
+        tmp_path / "gallery.png",
+        gallery_images=white,
+        gallery_labels=["b", "a"],
+        captions=["a very long caption that does not fit under a small picture"],
+    )
+    found = colors_of(tmp_path / "gallery.png")
+    assert {rgb(style.GREEN), rgb(style.VERMILION), (0, 0, 0)} <= found
+
+
+def test_bad_galleries_are_named(tmp_path):
+    images = np.zeros((2, 4, 4), np.float32)
+    with pytest.raises(ValueError, match="uint8 or paths. Received: dtype=float32"):
+        gallery.retrieval_gallery(images, [0, 1], [[1]], tmp_path / "gallery.png")
+    with pytest.raises(ValueError, match="same length.*len.queries.=2"):
+        gallery.retrieval_gallery(images, [0, 1], [[1]], tmp_path / "gallery.png", queries=[0, 1])
