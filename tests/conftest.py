@@ -39,9 +39,13 @@ def fresh_state():
     tf.keras.mixed_precision.set_global_policy("float32")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def two_replicas():
-    """`MirroredStrategy` over the two logical CPUs."""
+    """`MirroredStrategy` over the two logical CPUs; one for all tests.
+
+    A second one in the same process would share collective keys with the first (TensorFlow gives
+    each strategy the next group key, and a strategy uses more than one).
+    """
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 

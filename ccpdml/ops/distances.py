@@ -42,7 +42,7 @@ def euclidean(anchors, references=None):
         float [..., num_anchors, num_references]; of a set with itself, the diagonal is exactly 0.
     """
     squared = squared_euclidean(anchors, references)
-    apart = squared > 0.0
+    apart = squared != 0.0  # Not `>`: what is not a number must stay visible.
     # The root is taken of 1 where the distance is 0, or its infinite slope would make 0 * inf.
     return tf.where(apart, tf.sqrt(tf.where(apart, squared, tf.ones_like(squared))), 0.0)
 

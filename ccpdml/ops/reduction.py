@@ -5,26 +5,60 @@ import tensorflow as tf
 
 def mean_of_nonzero(x):
     """Mean of the entries above 0: what those pay that pay anything. 0 if none does."""
-    total = tf.reduce_sum(x)
     count = tf.math.count_nonzero(x > 0.0, dtype=x.dtype)
-    return tf.math.divide_no_nan(total, count)
+    # Not `divide_no_nan`: what is not a number must stay visible.
+    return tf.reduce_sum(x) / tf.maximum(count, 1.0)
 
 
-def log_one_plus_sum_exp(x, mask):
-    """`log(1 + sum(exp(x)))` over the last axis and the entries where `mask` is 1.
+def log_one_plus_sum_exp(x, mask, axis=-1):
+    """`log(1 + sum(exp(x)))` over one axis and the entries where `mask` is 1.
 
     Args:
-        x: exponents, float [..., n].
-        mask: 1 where an entry counts and 0 elsewhere, float [..., n].
+        x: exponents, float [..., n, ...].
+        mask: 1 where an entry counts and 0 elsewhere, of the shape of `x`.
+        axis: which axis is summed, int.
 
     Returns:
-        float [...]; exactly 0 where nothing counts.
+        float, the axis gone; exactly 0 where nothing counts.
     """
-    exponents = tf.where(mask > 0.0, x, tf.fill(tf.shape(x), x.dtype.min))
-    highest = tf.stop_gradient(tf.nn.relu(tf.reduce_max(exponents, axis=-1, keepdims=True)))
-    total = tf.reduce_sum(tf.where(mask > 0.0, tf.exp(exponents - highest), 0.0), axis=-1)
-    highest = highest[..., 0]
+    exponents = tf.where(mask > 0.0, x, x.dtype.min)
+    highest = tf.stop_gradient(tf.nn.relu(tf.reduce_max(exponents, axis, keepdims=True)))
+    total = tf.reduce_sum(tf.exp(exponents - highest), axis)  # exp(dtype.min - highest) is 0
+    highest = tf.squeeze(highest, axis)
     # log1p keeps small sums exact; `highest` is 0 whenever the sum can be small.
     return highest + tf.where(
         highest > 0.0, tf.math.log(tf.exp(-highest) + total), tf.math.log1p(total)
     )
+
+
+def log_sum_exp(x, mask, axis=-1):
+    """`log(sum(exp(x)))` over one axis and the entries where `mask` is 1.
+
+    Args:
+        x: exponents, float [..., n, ...].
+        mask: 1 where an entry counts and 0 elsewhere, of the shape of `x`.
+        axis: which axis is summed, int.
+
+    Returns:
+        float, the axis gone; the lowest number of the dtype where nothing counts.
+    """
+    exponents = tf.where(mask > 0.0, x, x.dtype.min)
+    highest = tf.stop_gradient(tf.reduce_max(exponents, axis, keepdims=True))
+    total = tf.reduce_sum(mask * tf.exp(exponents - highest), axis)
+    return tf.squeeze(highest, axis) + tf.math.log(tf.where(total > 0.0, total, 1.0))
+
+
+def softmax_cross_entropy(logits, positive, negative):
+    """Minus the log of the softmax probability of the positive entries.
+
+    Args:
+        logits: float [..., n].
+        positive: 1 where an entry is right, of the shape of `logits`.
+        negative: 1 where it is wrong; entries in neither mask take no part.
+
+    Returns:
+        float [...]; 0 where no entry is right or none is wrong.
+    """
+    difference = log_sum_exp(logits, negative) - log_sum_exp(logits, positive)
+    has_positive = tf.reduce_any(positive > 0.0, axis=-1)
+    return tf.where(has_positive, tf.nn.softplus(tf.where(has_positive, difference, 0.0)), 0.0)

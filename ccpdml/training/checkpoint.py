@@ -61,7 +61,9 @@ class Checkpoint(tf.keras.callbacks.Callback):
         for callback in self.callbacks:
             callback.set_model(learner)
         checkpoint = tf.train.Checkpoint(**self._items(learner))
-        self.manager = tf.train.CheckpointManager(checkpoint, self._own_directory(learner), self.keep)
+        self.manager = tf.train.CheckpointManager(
+            checkpoint, self._own_directory(learner), self.keep
+        )
         newest = tf.train.latest_checkpoint(self.directory)
         if newest:
             try:

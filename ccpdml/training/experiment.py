@@ -132,9 +132,7 @@ class Experiment:
         if self.make_reinitialization:
             stateful.insert(0, self.make_reinitialization(self._build_pool(learner)))
         history = History(self.run_dir / "logs" / "history.jsonl")
-        checkpoint = Checkpoint(
-            self.run_dir / "checkpoints", stateful, every=self.checkpoint_every
-        )
+        checkpoint = Checkpoint(self.run_dir / "checkpoints", stateful, every=self.checkpoint_every)
         return learner, [evaluation, *stateful, history, checkpoint]
 
     def _build_learner(self):
@@ -192,8 +190,10 @@ class Experiment:
         ]
         # Weight, gradient, two moments; the copies are prox center, best of instance, best of run.
         copies = 4 + (3 if self.make_reinitialization else 1)
-        lines.append(f"memory      {4 * copies * (weights + proxies) / 2**20:.0f} MiB of weights, "
-                     "moments and copies, and the activations of a batch")
+        lines.append(
+            f"memory      {4 * copies * (weights + proxies) / 2**20:.0f} MiB of weights, "
+            "moments and copies, and the activations of a batch"
+        )
         if self.make_reinitialization:
             pool = self._build_pool(learner).pool_size
             lines.append(

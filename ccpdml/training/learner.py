@@ -89,10 +89,17 @@ class MetricLearner(tf.keras.Model):
         self.decayed += [self.decay_proxies] * len(self.criterion_weights)
         with self.distribute_strategy.scope():
             self.optimizer.build(self.encoder_weights)
-            self.criterion_optimizer = optimizers.linked_copy(
-                self.optimizer, self.proxy_learning_rate_multiplier
-            )
-            self.criterion_optimizer.build(self.criterion_weights)
+            self.criterion_optimizer = self._linked_optimizer()
+
+    def _linked_optimizer(self):
+        optimizer = optimizers.linked_copy(self.optimizer, self.proxy_learning_rate_multiplier)
+        optimizer.build(self.criterion_weights)
+        return optimizer
+
+    def restart_criterion_optimizer(self):
+        """Forgets the moments of the criterion's weights, as if they had never been trained."""
+        with self.distribute_strategy.scope():
+            optimizers.overwrite(self.criterion_optimizer, self._linked_optimizer())
 
     def start_prox(self, center, weight):
         """Pulls the encoder to `center` from now on.

@@ -36,11 +36,7 @@ def linked_copy(optimizer, multiplier):
     return type(optimizer).from_config(config)
 
 
-def restart(optimizer, variables):
-    """Puts a linked copy back to its first step, as if it had never seen `variables`."""
-    fresh = type(optimizer).from_config(
-        optimizer.get_config() | {"learning_rate": optimizer._learning_rate}
-    )
-    fresh.build(variables)
-    for old, new in zip(optimizer.variables, fresh.variables, strict=True):
-        old.assign(tf.convert_to_tensor(new))
+def overwrite(optimizer, other):
+    """Gives an optimizer the state (moments, iterations) of another one of its kind."""
+    for variable, value in zip(optimizer.variables, other.variables, strict=True):
+        variable.assign(tf.convert_to_tensor(value))

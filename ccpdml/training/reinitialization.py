@@ -6,7 +6,6 @@ import tensorflow as tf
 from absl import logging
 
 from ccpdml.ops import coreset, distances, replicas
-from ccpdml.training import optimizers
 from ccpdml.training.monitor import Monitor
 from ccpdml.training.snapshot import Snapshot
 
@@ -34,6 +33,10 @@ class ProxyReinitialization(tf.keras.callbacks.Callback):
         min_delta: by how much a score must beat the instance's best, float.
         decay: λ shrinks by this factor per instance, float.
         max_instances: instances to pose, int; 1 picks the proxies once and for ever, None goes on.
+        normalized: whether k-center compares normalized embeddings, as the loss does; the original
+            compares raw ones, whose lengths then decide.
+        keep_lengths: whether a new proxy gets the mean length of its class's old ones. The loss
+            sees the direction of a long proxy only, but its length divides the steps it takes.
         restart_optimizer: whether the moments of replaced proxies are forgotten; the original
             keeps them, and they then push the new proxies where the old ones went.
         jitter: how far repeated picks are moved apart, relative to their length, float.
@@ -52,6 +55,8 @@ class ProxyReinitialization(tf.keras.callbacks.Callback):
         min_delta=1e-5,
         decay=1.0,
         max_instances=None,
+        normalized=True,
+        keep_lengths=True,
         restart_optimizer=True,
         jitter=0.05,
         seed=0,
@@ -63,6 +68,7 @@ class ProxyReinitialization(tf.keras.callbacks.Callback):
         self.monitor = Monitor(monitor, mode, min_delta)
         self.patience, self.min_evaluations = patience, min_evaluations
         self.decay, self.max_instances = decay, max_instances
+        self.normalized, self.keep_lengths = normalized, keep_lengths
         self.restart_optimizer = restart_optimizer
         self.jitter, self.seed = jitter, seed
         self.instance = None
@@ -86,7 +92,7 @@ class ProxyReinitialization(tf.keras.callbacks.Callback):
             self.instance = 0
             proxies = tf.convert_to_tensor(self.model.criterion.head.proxies)
             # From the origin the first pick is the longest vector, as in the original.
-            self._place(seeds=tf.zeros_like(proxies[:, :1]))
+            self._place(seeds=tf.zeros_like(proxies[:, :1]), lengths=None)
 
     def on_epoch_end(self, epoch, logs=None):
         if self.monitor.update(logs):
@@ -114,21 +120,28 @@ class ProxyReinitialization(tf.keras.callbacks.Callback):
         self.instance += 1
         if self.model.prox_center is not None:
             self.model.start_prox(weights, self._prox_weight())
-        report = self._place(seeds=tf.convert_to_tensor(best_proxies))
+        best_proxies = tf.convert_to_tensor(best_proxies)
+        lengths = tf.reduce_mean(
+            tf.norm(best_proxies, axis=-1, keepdims=True), axis=1, keepdims=True
+        )
+        report = self._place(best_proxies, lengths if self.keep_lengths else None)
         if self.restart_optimizer:
-            optimizers.restart(self.model.criterion_optimizer, self.model.criterion_weights)
+            self.model.restart_criterion_optimizer()
         self.monitor.restart()
         logging.info("Problem instance %d: %s", self.instance, report)
         return report
 
-    def _place(self, seeds):
+    def _place(self, seeds, lengths):
         """Moves the proxies to the core-set of a fresh pool; returns what that changed."""
         head = self.model.criterion.head
+        metric = self.model.criterion.normalization if self.normalized else tf.identity
         old = tf.convert_to_tensor(head.proxies)
         pool = tf.convert_to_tensor(self.draw_pool(), old.dtype)
-        picks = coreset.farthest_first(pool, seeds, head.proxies_per_class)
+        picks = coreset.farthest_first(metric(pool), metric(seeds), head.proxies_per_class)
         chosen = tf.gather(pool, picks, batch_dims=1)
         new, num_padded = coreset.spread_repeated(chosen, self.jitter, (self.seed, self.instance))
+        if lengths is not None:
+            new = lengths * tf.math.l2_normalize(new, axis=-1)
         new = replicas.broadcast(new, self.model.distribute_strategy)
         head.proxies.assign(new)
         if num_padded:
@@ -139,6 +152,7 @@ class ProxyReinitialization(tf.keras.callbacks.Callback):
                 head.num_classes,
                 self.jitter,
             )
+        pool, old, new = metric(pool), metric(old), metric(new)
         nearest_old = tf.reduce_min(distances.euclidean(new, old), axis=-1)
         return {
             "covering_radius_before": _mean(coreset.covering_radius(pool, old)),

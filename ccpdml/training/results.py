@@ -7,7 +7,6 @@ import numpy as np
 import tensorflow as tf
 
 from ccpdml import models
-
 from ccpdml.training import evaluation
 from ccpdml.training.history import read_history
 
@@ -75,5 +74,8 @@ def draw_gallery(experiment, learner, test, path):
     splits = experiment.splits
     queries = np.linspace(0, len(splits.test) - 1, NUM_GALLERY_QUERIES).astype(int)
     gallery.draw(
-        embed_query=evaluation.embed(learner, test.images), queries=queries, splits=splits, path=path
+        embed_query=evaluation.embed(learner, test.images),
+        queries=queries,
+        splits=splits,
+        path=path,
     )

@@ -213,6 +213,8 @@ def test_outer_loop(case):
         patience=hp["early_stopping_patience"],
         min_evaluations=hp["min_iterations"],
         decay=hp["coeff_decay"],
+        normalized=False,
+        keep_lengths=False,
     )
     outer.set_model(learner)
 

@@ -1,0 +1,67 @@
+"""Gin files: every one can be read, and nothing in them is silently without effect."""
+
+from pathlib import Path
+
+import gin
+import pytest
+
+from ccpdml import config
+
+GIN = Path(__file__).parent.parent / "gin"
+RUNS = sorted(GIN.glob("*.gin"))
+DIGITS = GIN / "digits_ms.gin"
+
+
+@pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)
+def test_every_run_file_binds_only_what_it_uses(path):
+    config.load([path])
+
+
+@pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)
+def test_the_small_backbone_can_follow_any_run_file(path):
+    config.load([path, GIN / "backbones" / "small.gin"])
+
+
+@pytest.mark.parametrize(
+    ("binding", "message"),
+    [
+        ("train.stesp = 5", "stesp"),
+        ("TripletLoss.margin = 0.5", "used by nothing"),
+        ("TripletLos.margin = 0.5", "TripletLos"),
+        ("EPOCHS = 5", "macro EPOCHS"),
+        ("train.criterion = @NoSuchLoss", "NoSuchLoss"),
+        ("other/MultiSimilarityLoss.alpha = 1", "other/"),
+        ("train.steps = ", "Unable to parse"),
+    ],
+)
+def test_a_binding_without_effect_is_an_error(binding, message):
+    with pytest.raises(config.ConfigError, match=message):
+        config.load([DIGITS], [binding])
+
+
+def test_a_missing_file_is_an_error():
+    with pytest.raises(config.ConfigError, match=r"no\.gin"):
+        config.load(["no.gin"])
+
+
+def test_a_binding_overrides_the_files():
+    config.load([DIGITS], ["train.steps = 7"])
+    assert gin.query_parameter("train.steps") == 7
+
+
+def test_a_run_directory_belongs_to_one_configuration(tmp_path):
+    config.load([DIGITS])
+    config.claim(tmp_path)
+    config.claim(tmp_path)  # the same command again
+    gin.clear_config()
+    config.load([DIGITS], ["train.steps = 7"])
+    with pytest.raises(config.ConfigError, match="train.steps = 7"):
+        config.claim(tmp_path)
+
+
+def test_the_saved_configuration_can_be_replayed(tmp_path):
+    config.load([DIGITS])
+    config.claim(tmp_path)
+    gin.clear_config()
+    config.load([tmp_path / "config.gin"])
+    config.claim(tmp_path)

@@ -1,0 +1,130 @@
+"""Checkpoints: a run that was stopped ends as one that was not."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ccpdml import losses, training
+from tests.training import tiny
+
+NUM_EPOCHS = 8
+
+
+class Power(tf.keras.callbacks.Callback):
+    """Cuts the power at the end of an epoch."""
+
+    def __init__(self, epoch):
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == self.epoch:
+            raise KeyboardInterrupt
+
+
+class Score(tf.keras.callbacks.Callback):
+    """A made-up score that rises and falls."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["val_map_at_r"] = [0.1, 0.3, 0.2, 0.2, 0.4, 0.3, 0.3, 0.2][epoch]
+
+
+class Pool:
+    """Pools that depend on how many were drawn before."""
+
+    def __init__(self):
+        self.num_draws = 0
+
+    def __call__(self):
+        self.num_draws += 1
+        shape = (tiny.NUM_CLASSES, 6, tiny.DIM)
+        return np.random.default_rng(self.num_draws).normal(size=shape).astype("float32")
+
+    def get_state(self):
+        return {"num_draws": self.num_draws}
+
+    def set_state(self, state):
+        self.num_draws = state["num_draws"]
+
+
+def run(directory, stop_after=None):
+    """Trains, or goes on; returns everything that a resumed run must have in common."""
+    model = tiny.learner(prox_weight=0.1, steps_per_execution=5)
+    outer = training.ProxyReinitialization(Pool(), patience=2)
+    stopping = training.EarlyStopping(patience=100)
+    history = training.History(directory / "history.jsonl")
+    checkpoint = training.Checkpoint(directory / "checkpoints", [outer, stopping])
+    epochs, steps = checkpoint.restore(model)
+    callbacks = [Score(), outer, stopping, history, checkpoint]
+    model.fit(
+        tiny.dataset().skip(steps),
+        initial_epoch=epochs,
+        epochs=NUM_EPOCHS,
+        steps_per_epoch=5,
+        callbacks=callbacks + ([Power(stop_after)] if stop_after is not None else []),
+        verbose=0,
+        shuffle=False,
+    )
+    moments = [
+        tf.convert_to_tensor(v)
+        for optimizer in (model.optimizer, model.criterion_optimizer)
+        for v in optimizer.variables
+    ]
+    values = [*model.weights, *moments, *model.prox_center.copies, *outer.best.copies]
+    arrays = [np.array(tf.convert_to_tensor(v)) for v in values]
+    rows = training.history.read_history(directory / "history.jsonl")
+    return arrays, rows, outer.get_state(), stopping.get_state()
+
+
+@pytest.mark.parametrize("stop_after", [0, 3, 6])
+def test_a_stopped_run_goes_on_bit_for_bit(tmp_path, stop_after, op_determinism):
+    whole = run(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "parts", stop_after)
+    resumed = run(tmp_path / "parts")
+    for one, other in zip(whole[0], resumed[0], strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert whole[1:] == resumed[1:]
+    assert len(whole[1]) == NUM_EPOCHS
+
+
+def test_a_checkpoint_of_another_method_is_refused(tmp_path):
+    run(tmp_path)
+    model = tiny.learner(losses.TripletLoss())
+    with pytest.raises(ValueError, match="another model or method"):
+        training.Checkpoint(tmp_path / "checkpoints").restore(model)
+
+
+def test_fit_does_not_write_over_a_run_by_accident(tmp_path):
+    run(tmp_path)
+    model = tiny.learner(prox_weight=0.1)
+    outer = training.ProxyReinitialization(Pool())
+    stopping = training.EarlyStopping()
+    checkpoint = training.Checkpoint(tmp_path / "checkpoints", [outer, stopping])
+    with pytest.raises(ValueError, match="Call `restore` before `fit`"):
+        model.fit(
+            tiny.dataset(), steps_per_epoch=5, callbacks=[Score(), outer, stopping, checkpoint]
+        )
+
+
+def test_early_stopping_stops_and_restores_the_best_encoder(tmp_path):
+    model = tiny.learner()
+    seen = []
+
+    class Look(tf.keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append([np.array(w) for w in self.model.encoder.get_weights()])
+
+    stopping = training.EarlyStopping(patience=2)
+    model.fit(
+        tiny.dataset(),
+        steps_per_epoch=5,
+        epochs=NUM_EPOCHS,
+        callbacks=[Score(), Look(), stopping],
+        verbose=0,
+        shuffle=False,
+    )
+    assert len(seen) == 4  # 0.3 is the best, two evaluations without a gain follow
+    assert stopping.best_step == 10
+    for best, now in zip(seen[1], model.encoder.get_weights(), strict=True):
+        np.testing.assert_array_equal(best, now)

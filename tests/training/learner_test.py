@@ -1,0 +1,146 @@
+"""MetricLearner: what one step does, and that it does not depend on how it is run."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ccpdml import losses, training
+from tests.training import tiny
+
+CRITERIA = {
+    "c1": lambda: losses.BatchPairs(losses.CosineContrastiveLoss()),
+    "triplet": lambda: losses.BatchPairs(losses.TripletLoss()),
+    "ccp_c2": lambda: losses.ChanceConstrainedLoss(losses.ContrastiveLoss(), tiny.NUM_CLASSES, 2),
+    "ccp_ms": lambda: losses.ChanceConstrainedLoss(
+        losses.MultiSimilarityLoss(), tiny.NUM_CLASSES, 3
+    ),
+}
+
+
+def train(criterion, strategy=None, steps=20, prox=0.05):
+    with (strategy or tf.distribute.get_strategy()).scope():
+        model = tiny.learner(
+            CRITERIA[criterion](),
+            weight_decay=1e-3,
+            clip_norm=0.5,
+            clip_value=0.2,
+            prox_weight=prox,
+            proxy_learning_rate_multiplier=10.0,
+        )
+        model.add_prox()
+        model.start_prox(model.encoder_weights, prox)
+    history = model.fit(tiny.dataset(), steps_per_epoch=steps, epochs=1, verbose=0, shuffle=False)
+    return model, history.history["loss"]
+
+
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_two_replicas_train_as_one(criterion, two_replicas):
+    one, loss = train(criterion)
+    two, losses_of_two = train(criterion, two_replicas)
+    np.testing.assert_allclose(losses_of_two, loss, rtol=1e-5)
+    np.testing.assert_allclose(tiny.weights(two), tiny.weights(one), rtol=1e-5, atol=1e-5)
+
+
+def test_the_loop_counts_every_step_once():
+    for steps_per_execution in (1, 5, 20):
+        model = tiny.learner(steps_per_execution=steps_per_execution)
+        model.fit(tiny.dataset(), steps_per_epoch=20, verbose=0, shuffle=False)
+        assert int(tf.convert_to_tensor(model.optimizer.iterations)) == 20
+
+
+def test_finite_data_end_inside_a_loop():
+    model = tiny.learner(steps_per_execution=4)
+    model.fit(tiny.dataset().take(10), epochs=1, verbose=0, shuffle=False)
+    assert int(tf.convert_to_tensor(model.optimizer.iterations)) == 10
+
+
+def moved_in_one_step(learning_rate, multiplier, change_to=None):
+    # Adam's first step has length lr for every entry, whatever the gradient.
+    model = tiny.learner(
+        optimizer=tf.keras.optimizers.Adam(learning_rate),
+        steps_per_execution=1,
+        proxy_learning_rate_multiplier=multiplier,
+    )
+    if change_to:
+        model.optimizer.learning_rate = change_to
+    before = np.array(model.criterion.head.proxies)
+    model.fit(tiny.dataset(), steps_per_epoch=1, verbose=0, shuffle=False)
+    return np.abs(np.array(model.criterion.head.proxies) - before).max()
+
+
+def test_proxies_learn_faster_by_the_multiplier():
+    assert moved_in_one_step(1e-4, 1.0) == pytest.approx(1e-4, rel=1e-2)
+    assert moved_in_one_step(1e-4, 100.0) == pytest.approx(1e-2, rel=1e-2)
+
+
+def test_the_multiplier_follows_a_changed_learning_rate():
+    moved = moved_in_one_step(1e-4, 100.0, change_to=2e-4)
+    assert moved == pytest.approx(2e-2, rel=1e-2)
+
+
+def test_prox_term_is_the_gradient_of_its_definition():
+    # Without a loss (all weights 0), one SGD step of rate 1 moves by -λ (θ - center).
+    criterion = losses.ChanceConstrainedLoss(
+        losses.ContrastiveLoss(), tiny.NUM_CLASSES, 2, pair_weight=0.0, proxy_weight=0.0
+    )
+    model = tiny.learner(criterion, tf.keras.optimizers.SGD(1.0), 1, prox_weight=0.25)
+    model.add_prox()
+    before = [np.array(w) for w in model.encoder_weights]
+    model.start_prox([np.zeros_like(w) for w in before], 0.25)
+    model.fit(tiny.dataset(), steps_per_epoch=1, verbose=0, shuffle=False)
+    for old, new in zip(before, model.encoder_weights, strict=True):
+        np.testing.assert_allclose(np.array(new), 0.75 * old, rtol=1e-5, atol=1e-7)
+
+
+def test_weight_decay_leaves_batch_normalization_alone():
+    network = tf.keras.Sequential(
+        [tf.keras.Input((4,)), tf.keras.layers.BatchNormalization(), tf.keras.layers.Dense(2)]
+    )
+    model = training.MetricLearner(network, losses.ContrastiveLoss(), weight_decay=0.1)
+    model.compile("sgd")
+    decays = zip(model.encoder_weights, model.decayed, strict=True)
+    decayed = [tuple(v.shape) for v, is_decayed in decays if is_decayed]
+    assert decayed == [(4, 2), (2,)]
+
+
+def test_a_pair_loss_is_taken_on_the_pairs_of_the_batch():
+    model = tiny.learner(losses.TripletLoss())
+    assert isinstance(model.criterion, losses.BatchPairs)
+    assert not model.criterion_weights
+
+
+def test_nan_stops_at_its_step():
+    # Linear: the fused ReLU of CPUs turns what is not a number into 0.
+    model = tiny.learner(steps_per_execution=5, activation="linear")
+    images, labels = tiny.batches(20)
+    images[12] = np.nan
+    data = tf.data.Dataset.from_tensor_slices((images, labels))
+    with pytest.raises(training.NonFiniteLossError, match="step 13"):
+        model.fit(data, steps_per_epoch=20, verbose=0, shuffle=False)
+
+
+def test_predict_gives_float32_embeddings_in_order():
+    model = tiny.learner()
+    images = tiny.batches(3)[0].reshape(-1, tiny.SIZE)
+    embeddings = model.predict(images, batch_size=7, verbose=0)
+    assert embeddings.dtype == np.float32
+    np.testing.assert_allclose(embeddings, np.array(model.encoder(images)), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"prox_weight": -1.0}, {"proxy_learning_rate_multiplier": 0.0}]
+)
+def test_impossible_arguments_are_refused(arguments):
+    with pytest.raises(ValueError, match="Received"):
+        tiny.learner(**arguments)
+
+
+def test_an_encoder_must_give_vectors():
+    network = tf.keras.Sequential([tf.keras.Input((8, 8, 1)), tf.keras.layers.Conv2D(2, 3)])
+    with pytest.raises(ValueError, match="pooling"):
+        training.MetricLearner(network, losses.ContrastiveLoss())
+
+
+def test_compile_refuses_a_second_loss():
+    with pytest.raises(ValueError, match="criterion is the loss"):
+        tiny.learner().compile("adam", loss="mse")
