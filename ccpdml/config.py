@@ -129,4 +129,3 @@ def _difference(path):
         f"  + {line}" for line in sorted(new - old)
     ]
     return "\n".join(line for line in lines if "=" in line)
-
