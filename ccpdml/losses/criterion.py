@@ -20,6 +20,10 @@ class Criterion(tf.keras.layers.Layer):
         super().__init__(**({"dtype": "float32", "autocast": False} | kwargs))
         self.normalization = normalization or layers.LipschitzNormalization()
 
+    def build(self, embeddings_shape, labels_shape=None):
+        """Makes the weights, if there are any, for embeddings of this shape."""
+        self.built = True
+
     def get_config(self):
         return super().get_config() | {
             "normalization": tf.keras.layers.serialize(self.normalization)
@@ -31,6 +35,6 @@ class Criterion(tf.keras.layers.Layer):
         nested = {
             name: tf.keras.layers.deserialize(value)
             for name, value in config.items()
-            if name in ("loss", "normalization")
+            if name in ("loss", "normalization", "miner") and value is not None
         }
         return cls(**(config | nested))

@@ -1,0 +1,53 @@
+"""What every loss on proxies has in common."""
+
+import tensorflow as tf
+
+from ccpdml import layers
+from ccpdml.losses.criterion import Criterion
+from ccpdml.ops import masks
+
+
+class ProxyCriterion(Criterion):
+    """Base of the losses on trained proxies: `call(embeddings, labels)` -> float scalar.
+
+    Args:
+        num_classes: classes of the training split, int above 0.
+        proxies_per_class: points that stand for each class, int above 0.
+
+    Attributes:
+        head: the `MultiProxyHead` that owns the proxies.
+    """
+
+    def __init__(self, num_classes, proxies_per_class=1, **kwargs):
+        super().__init__(**kwargs)
+        self.head = layers.MultiProxyHead(num_classes, proxies_per_class)
+
+    def build(self, embeddings_shape, labels_shape=None):
+        self.head.build(embeddings_shape)
+        super().build(embeddings_shape)
+
+    def references(self):
+        """The normalized proxies: (points [num_classes * per_class, dim], their labels)."""
+        proxies, labels = self.head.references()
+        return self.normalization(proxies), labels
+
+    def similarities(self, embeddings, labels):
+        """Compares embeddings with all proxies.
+
+        Args:
+            embeddings: float [batch, dim].
+            labels: int [batch] or [batch, 1].
+
+        Returns:
+            Tuple of float [batch, num_classes * per_class]: cosine similarities, mask of the
+            proxies of the own class, mask of the others.
+        """
+        proxies, proxy_labels = self.references()
+        cosines = tf.matmul(self.normalization(embeddings), proxies, transpose_b=True)
+        return cosines, *masks.pairs(labels, proxy_labels)
+
+    def get_config(self):
+        return super().get_config() | {
+            "num_classes": self.head.num_classes,
+            "proxies_per_class": self.head.proxies_per_class,
+        }

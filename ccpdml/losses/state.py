@@ -1,0 +1,54 @@
+"""Weights that a loss writes itself: memories, counters, running statistics.
+
+They are part of checkpoints and survive a resume. Every replica writes the same value, as the
+criterion sees the global batch on each.
+"""
+
+import inspect
+
+import tensorflow as tf
+
+_AGGREGATION_IS_A_NAME = isinstance(
+    inspect.signature(tf.keras.layers.Layer.add_weight).parameters["aggregation"].default, str
+)
+
+
+def add(layer, name, shape=(), dtype="float32", initializer="zeros"):
+    """Adds a weight to `layer` that its `call` may assign, also inside `strategy.run`.
+
+    Args:
+        layer: a Keras layer.
+        name: name of the weight.
+        shape: its shape, ints.
+        dtype: its dtype.
+        initializer: Keras initializer, or the name of one.
+
+    Returns:
+        The weight, not trainable.
+    """
+    first = tf.VariableAggregation.ONLY_FIRST_REPLICA
+    return layer.add_weight(
+        name=name,
+        shape=shape,
+        dtype=dtype,
+        initializer=initializer,
+        trainable=False,
+        aggregation="only_first_replica" if _AGGREGATION_IS_A_NAME else first,
+    )
+
+
+def read(weight):
+    """The value of a weight as a tensor that later writes do not change."""
+    return tf.identity(tf.convert_to_tensor(weight))
+
+
+def write_rows(weight, rows, values):
+    """Replaces rows of a weight.
+
+    Args:
+        weight: of shape [size, ...].
+        rows: which ones, int [n], each in 0..size-1.
+        values: tensor [n, ...].
+    """
+    variable = weight if isinstance(weight, tf.Variable) else weight.value
+    variable.scatter_update(tf.IndexedSlices(tf.cast(values, variable.dtype), rows))

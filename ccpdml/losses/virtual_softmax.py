@@ -1,0 +1,41 @@
+"""Virtual softmax: a class that no sample belongs to and that is always in the way."""
+
+import gin
+import tensorflow as tf
+
+from ccpdml.losses.proxy_criterion import ProxyCriterion
+from ccpdml.ops import reduction
+
+
+@gin.register
+@tf.keras.utils.register_keras_serializable(package="ccpdml")
+class VirtualSoftmaxLoss(ProxyCriterion):
+    """Softmax cross entropy over the proxies and one virtual negative for each sample.
+
+    The virtual proxy points where the sample does, so its logit is `|x|² / temperature`, the
+    highest that a proxy of the sample's length can reach.
+
+    Args:
+        num_classes: classes of the training split, int above 0.
+        temperature: of the softmax, float above 0.
+        proxies_per_class: 1 in the paper.
+
+    Source: Chen et al., "Virtual Class Enhanced Discriminative Embedding Learning" (2018).
+    """
+
+    def __init__(self, num_classes, temperature=0.1, proxies_per_class=1, **kwargs):
+        super().__init__(num_classes, proxies_per_class, **kwargs)
+        if temperature <= 0:
+            raise ValueError(f"`temperature` must be above 0. Received: {temperature=}")
+        self.temperature = temperature
+
+    def call(self, embeddings, labels):
+        cosines, positive, negative = self.similarities(embeddings, labels)
+        virtual = tf.reduce_sum(self.normalization(embeddings) ** 2, axis=-1, keepdims=True)
+        logits = tf.concat([cosines, virtual], axis=-1) / self.temperature
+        positive = tf.concat([positive, tf.zeros_like(virtual)], axis=-1)
+        negative = tf.concat([negative, tf.ones_like(virtual)], axis=-1)
+        return tf.reduce_mean(reduction.softmax_cross_entropy(logits, positive, negative))
+
+    def get_config(self):
+        return super().get_config() | {"temperature": self.temperature}
