@@ -1,6 +1,7 @@
-"""Exact retrieval metrics in bounded memory; NumPy only."""
+"""Exact retrieval metrics in bounded memory, and diagnostics of the geometry; NumPy only."""
 
+from ccpdml.metrics import collapse, geometry
 from ccpdml.metrics.exact import per_query, retrieval
 from ccpdml.metrics.search import nearest
 
-__all__ = ["nearest", "per_query", "retrieval"]
+__all__ = ["collapse", "geometry", "nearest", "per_query", "retrieval"]

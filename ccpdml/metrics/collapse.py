@@ -1,0 +1,65 @@
+"""Says when an encoder or its proxies have collapsed, and what the likely causes are."""
+
+LEAST_VARIANCE = 1e-4  # of the mean squared length
+LEAST_DIMENSIONS = 1.5
+LEAST_PROXY_SPREAD = 0.01  # of the distance between images of a class
+
+
+def alarms(description):
+    """What is wrong with a geometry.
+
+    Args:
+        description: dict of `geometry.describe`.
+
+    Returns:
+        Sentences, one per alarm, each with the likely causes; an empty list if all is well.
+    """
+    point = _is_one_point(description)
+    if point:
+        return [point]
+    found = (_is_one_line(description), _has_no_gap(description), _has_equal_proxies(description))
+    return [alarm for alarm in found if alarm]
+
+
+def _is_one_point(description):
+    length, variance = description["embedding_length"], description["embedding_variance"]
+    if variance > LEAST_VARIANCE * length**2:
+        return None
+    return (
+        f"All images are embedded at nearly the same point (variance {variance:.1e} at length "
+        f"{length:.1e}). Likely causes: a learning rate that is too high, a loss stuck at its "
+        "margin, a wrong input scale, images that are all alike."
+    )
+
+
+def _is_one_line(description):
+    dimensions = description["effective_dimensions"]
+    if dimensions > LEAST_DIMENSIONS:
+        return None
+    return (
+        f"The embeddings lie along one line (effective dimensions {dimensions:.2f}). Likely "
+        "causes: an embedding size of 1, dead units before the last layer, a learning rate that "
+        "is too high."
+    )
+
+
+def _has_no_gap(description):
+    positive, negative = description["positive_distance"], description["negative_distance"]
+    if positive < negative or not positive:
+        return None
+    return (
+        f"Images of one class are as far apart ({positive:.3g}) as images of different classes "
+        f"({negative:.3g}). Likely causes: labels that do not belong to the images, training that "
+        "has not begun to work, a wrong input scale."
+    )
+
+
+def _has_equal_proxies(description):
+    spread, positive = description.get("proxy_spread"), description["positive_distance"]
+    if not spread or spread > LEAST_PROXY_SPREAD * positive:
+        return None
+    return (
+        f"The proxies of a class have moved onto one point (apart by {spread:.1e}, images of a "
+        f"class by {positive:.1e}). Likely causes: proxies that are never re-initialized, a proxy "
+        "learning rate that is too high, more proxies than the classes have modes."
+    )

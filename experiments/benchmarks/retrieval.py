@@ -1,0 +1,89 @@
+"""Compares exact retrieval with the bare matrix product it needs: time, CPU time, memory.
+
+python experiments/benchmarks/retrieval.py                                    # SOP's test set
+python experiments/benchmarks/retrieval.py --dim=512
+python experiments/benchmarks/retrieval.py --num_images=1000000 --num_classes=100000 \
+    --query_share=0.0625 --max_memory_mib=1024                                # slice of queries
+"""
+
+import resource
+import statistics
+import time
+
+import numpy as np
+from absl import app, flags
+
+from ccpdml import metrics
+
+FLAGS = flags.FLAGS
+flags.DEFINE_integer("num_images", 60_502, "Images of the set; the default is SOP's test set.")
+flags.DEFINE_integer("num_classes", 11_316, "Classes, of equal expected size.")
+flags.DEFINE_integer("dim", 128, "Embedding size.")
+flags.DEFINE_float("spread", 1.3, "Within-class over between-class deviation: how hard it is.")
+flags.DEFINE_float("query_share", 1.0, "Share of the images that query; below 1, new images do.")
+flags.DEFINE_multi_integer("recall_at", [1, 10, 100, 1000], "K of R@K.")
+flags.DEFINE_integer("max_memory_mib", 512, "`max_memory_bytes` of the metrics, in MiB.")
+flags.DEFINE_integer("repeats", 3, "Pairs of runs; the median ratio is reported.")
+
+TILE = (1024, 2040)
+
+
+def draw(num_images, generator, centers):
+    """Unit embeddings float32 [num_images, dim] around class centers, and labels."""
+    labels = generator.integers(0, len(centers), num_images)
+    embeddings = np.empty((num_images, centers.shape[1]), np.float32)
+    for start in range(0, num_images, 65_536):
+        own = labels[start : start + 65_536]
+        noise = generator.normal(0.0, FLAGS.spread, (len(own), centers.shape[1]))
+        points = centers[own] + noise
+        norms = np.linalg.norm(points, axis=1, keepdims=True)
+        embeddings[start : start + 65_536] = points / norms
+    return embeddings, labels
+
+
+def bare_product(query, gallery):
+    """All dot products, tile by tile, kept nowhere."""
+    for start in range(0, len(gallery), TILE[1]):
+        tile = gallery[start : start + TILE[1]].T
+        for first in range(0, len(query), TILE[0]):
+            query[first : first + TILE[0]] @ tile
+
+
+def timed(function):
+    """Seconds and CPU seconds of a call."""
+    start = time.perf_counter(), time.process_time()
+    function()
+    return time.perf_counter() - start[0], time.process_time() - start[1]
+
+
+def peak_mib():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def main(_):
+    generator = np.random.default_rng(0)
+    centers = generator.normal(size=(FLAGS.num_classes, FLAGS.dim))
+    gallery, gallery_labels = draw(FLAGS.num_images, generator, centers)
+    query, sides = gallery, (gallery, gallery_labels)
+    if FLAGS.query_share < 1.0:
+        query, labels = draw(int(FLAGS.query_share * FLAGS.num_images), generator, centers)
+        sides = (query, labels, gallery, gallery_labels)
+    options = {"recall_at": FLAGS.recall_at, "max_memory_bytes": FLAGS.max_memory_mib * 2**20}
+    before, results = peak_mib(), {}
+    ratios = []
+    for _ in range(FLAGS.repeats):
+        bare = timed(lambda: bare_product(query, gallery))
+        full = timed(lambda: results.update(metrics.retrieval(*sides, **options)))
+        ratios.append((full[0] / bare[0], full[1] / bare[1]))
+        print(
+            f"bare product {bare[0]:.1f} s ({bare[1]:.1f} CPU s), "
+            f"metrics {full[0]:.1f} s ({full[1]:.1f} CPU s)"
+        )
+    wall, cpu = (statistics.median(column) for column in zip(*ratios, strict=True))
+    print(f"{len(query):,} queries x {len(gallery):,} images x {FLAGS.dim}: {results}")
+    print(f"median ratio to the bare product: {wall:.2f} of time, {cpu:.2f} of CPU time")
+    print(f"peak memory {peak_mib():.0f} MiB, of which {before:.0f} MiB before the first call")
+
+
+if __name__ == "__main__":
+    app.run(main)

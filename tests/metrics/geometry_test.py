@@ -1,0 +1,90 @@
+"""Diagnostics of the geometry against plain loops and figures known beforehand."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from ccpdml.metrics import collapse, geometry
+
+
+def classes(spread=0.3, dim=6, num_classes=5, images_per_class=8, seed=0):
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(num_classes), images_per_class)
+    centers = rng.normal(size=(num_classes, dim))
+    return centers[labels] + spread * rng.normal(size=(len(labels), dim)), labels
+
+
+def test_pair_distances_are_those_of_a_loop_over_pairs():
+    points, labels = classes(spread=1.0)
+    squares = {True: [], False: []}
+    for i, j in itertools.combinations(range(len(labels)), 2):
+        squares[labels[i] == labels[j]].append(((points[i] - points[j]) ** 2).sum())
+    expected = [np.sqrt(np.mean(squares[same])) for same in (True, False)]
+    np.testing.assert_allclose(geometry.pair_distances(points + 100.0, labels), expected)
+
+
+def test_pair_distances_without_such_pairs_are_zero():
+    assert geometry.pair_distances(np.eye(3), np.arange(3))[0] == 0.0
+    assert geometry.pair_distances(np.eye(3), np.zeros(3))[1] == 0.0
+
+
+def test_effective_dimensions_count_the_axes_that_embeddings_spread_over():
+    corners = np.array(list(itertools.product([-1.0, 1.0], repeat=3)))
+    assert geometry.effective_dimensions(corners) == pytest.approx(3.0)
+    assert geometry.effective_dimensions(corners * [1.0, 1.0, 0.0]) == pytest.approx(2.0)
+    assert geometry.effective_dimensions(np.ones((4, 3))) == 0.0
+    assert geometry.effective_dimensions(np.array([[1.0], [2.0]])) == pytest.approx(1.0)
+
+
+def test_covering_radii_of_points_on_a_line():
+    # Mean 2.2: first center 2, farthest point 5 at 3; then 0 at 2; then 1 and 3 at 1.
+    points, labels = np.array([[0.0], [1.0], [2.0], [3.0], [5.0]]), np.zeros(5)
+    np.testing.assert_allclose(geometry.covering_radii(points, labels, 6), [3, 2, 1, 1, 0, 0])
+
+
+def test_covering_radii_are_averaged_over_classes():
+    points, labels = np.array([[0.0], [9.0], [4.0], [5.0]]), np.array(["b", "a", "b", "a"])
+    np.testing.assert_allclose(geometry.covering_radii(points, labels, 2), [4.0, 0.0])
+
+
+def test_class_distance_is_to_the_nearest_other_class():
+    points = np.array([[0.0], [2.0], [5.0], [7.0], [21.0]])  # means 1, 6, 21
+    labels = np.array([0, 0, 1, 1, 2])
+    assert geometry.class_distance(points, labels) == pytest.approx((5.0 + 5.0 + 15.0) / 3)
+
+
+def test_a_healthy_geometry_raises_no_alarm():
+    points, labels = classes()
+    description = geometry.describe(points, labels[:, None], points[::4], labels[::4])
+    assert collapse.alarms(description) == []
+    assert len(description["covering_radii"]) == 8
+
+
+@pytest.mark.parametrize(
+    ("damage", "alarm"),
+    [
+        (lambda points, labels: (points * 1e-4 + 1.0, labels), "nearly the same point"),
+        (lambda points, labels: (points * 0.0, labels), "nearly the same point"),
+        (lambda points, labels: (points[:, :1] * np.ones(6), labels), "along one line"),
+        (lambda points, labels: (points, np.arange(len(labels)) % 5), "as far apart"),
+    ],
+)
+def test_a_collapsed_encoder_is_reported(damage, alarm):
+    (message,) = collapse.alarms(geometry.describe(*damage(*classes())))
+    assert alarm in message
+    assert "Likely causes" in message
+
+
+def test_collapsed_proxies_are_reported():
+    points, labels = classes()
+    proxies = np.repeat(points[::8], 3, axis=0)
+    proxies = proxies + 1e-6 * np.arange(len(proxies))[:, None]
+    description = geometry.describe(points, labels, proxies, np.repeat(labels[::8], 3))
+    (message,) = collapse.alarms(description)
+    assert "proxies of a class have moved onto one point" in message
+
+
+def test_one_proxy_per_class_is_no_collapse():
+    points, labels = classes()
+    assert collapse.alarms(geometry.describe(points, labels, points[::8], labels[::8])) == []
