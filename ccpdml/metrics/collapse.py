@@ -56,7 +56,7 @@ def _has_no_gap(description):
 
 def _has_equal_proxies(description):
     spread, positive = description.get("proxy_spread"), description["positive_distance"]
-    if not spread or spread > LEAST_PROXY_SPREAD * positive:
+    if spread is None or spread > LEAST_PROXY_SPREAD * positive:
         return None
     return (
         f"The proxies of a class have moved onto one point (apart by {spread:.1e}, images of a "

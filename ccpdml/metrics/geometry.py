@@ -18,8 +18,9 @@ def describe(embeddings, labels, proxies=None, proxy_labels=None, num_centers=8)
     Returns:
         Dict of floats 'embedding_length' (root mean square), 'embedding_variance' (sum over
         dimensions), 'effective_dimensions', 'positive_distance', 'negative_distance',
-        'class_distance', the list 'covering_radii' and, with proxies, 'proxy_spread' (root mean
-        square distance of proxies of a class). Distances are in the embedding's unit.
+        'class_distance', the list 'covering_radii' and, if a class has several proxies,
+        'proxy_spread' (root mean square distance of proxies of a class). Distances are in the
+        embedding's unit.
     """
     embeddings = arrays.embeddings(embeddings, "embeddings")
     labels = arrays.labels(labels, len(embeddings), "labels")
@@ -36,7 +37,8 @@ def describe(embeddings, labels, proxies=None, proxy_labels=None, num_centers=8)
     if proxies is not None:
         proxies = arrays.embeddings(proxies, "proxies")
         proxy_labels = arrays.labels(proxy_labels, len(proxies), "proxy_labels")
-        description["proxy_spread"] = pair_distances(proxies, proxy_labels)[0]
+        if len(np.unique(proxy_labels)) < len(proxies):
+            description["proxy_spread"] = pair_distances(proxies, proxy_labels)[0]
     return description
 
 

@@ -76,10 +76,11 @@ def test_a_collapsed_encoder_is_reported(damage, alarm):
     assert "Likely causes" in message
 
 
-def test_collapsed_proxies_are_reported():
+@pytest.mark.parametrize("apart", [0.0, 1e-6])
+def test_collapsed_proxies_are_reported(apart):
     points, labels = classes()
     proxies = np.repeat(points[::8], 3, axis=0)
-    proxies = proxies + 1e-6 * np.arange(len(proxies))[:, None]
+    proxies = proxies + apart * np.arange(len(proxies))[:, None]
     description = geometry.describe(points, labels, proxies, np.repeat(labels[::8], 3))
     (message,) = collapse.alarms(description)
     assert "proxies of a class have moved onto one point" in message
