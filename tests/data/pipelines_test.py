@@ -1,8 +1,11 @@
+import pathlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from ccpdml import data
+from tests.data import miniatures
 
 
 class Slots:
@@ -87,3 +90,69 @@ def test_images_to_embed_come_in_order_with_a_partial_last_batch(digits):
 def test_batch_size_of_images_to_embed_is_checked(digits):
     with pytest.raises(ValueError, match="batch_size"):
         data.pipelines.image_batches(digits, data.views.Plain(), batch_size=0)
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    return data.load("folder", miniatures.folder_with_test(tmp_path), num_folds=1).train
+
+
+def test_files_are_viewed_as_one_by_one(photographs):
+    view = data.views.RandomResizedCrop(16)
+    for step, (images, labels) in enumerate(training(photographs, view, seed=3)):
+        # The documented rule: the bits of step k come from the generator of (seed, k).
+        seeds = np.random.default_rng([3, step]).integers(2**31, size=(4, 2), dtype=np.int32)
+        for slot in range(4):
+            path = tf.constant(photographs.paths[step + slot])
+            assert (view(path, tf.constant(seeds[slot])).numpy() == images[slot]).all()
+            assert labels[slot] == photographs.labels[step + slot]
+
+
+def test_batches_of_files_resume_and_shard_as_those_of_pixels(photographs):
+    view = data.views.RandomResizedCrop(16)
+    whole = training(photographs, view, num_steps=4)
+    rest = training(photographs, view, first_step=2, num_steps=2)
+    shards = [training(photographs, view, num_steps=4, shard=(i, 2)) for i in range(2)]
+    for step, (images, labels) in enumerate(whole):
+        assert (images == np.concatenate([shard[step][0] for shard in shards])).all()
+        assert (labels == np.concatenate([shard[step][1] for shard in shards])).all()
+        if step >= 2:
+            assert (images == rest[step - 2][0]).all()
+
+
+def test_batches_of_files_have_a_static_shape(photographs):
+    view = data.views.RandomResizedCrop(16)
+    for num_steps in (None, 3):
+        batches = data.pipelines.training_batches(photographs, Slots(), view, num_steps=num_steps)
+        assert batches.element_spec[0] == tf.TensorSpec([4, 16, 16, 3], tf.uint8)
+    batches = data.pipelines.image_batches(photographs, view, 7)
+    assert batches.element_spec == tf.TensorSpec([None, 16, 16, 3], tf.uint8)
+    assert [len(images) for images in batches] == [7] * 8 + [4]
+
+
+# The first image, one inside a batch, and the last one, after which nothing shows a gap.
+@pytest.mark.parametrize("position", [0, 5, 11])
+@pytest.mark.parametrize("contents", [b"", b"no image", None])
+def test_file_that_cannot_be_read_is_named(photographs, position, contents):
+    path = pathlib.Path(photographs.paths[position])
+    path.unlink() if contents is None else path.write_bytes(contents)
+    batches = data.pipelines.image_batches(
+        photographs, data.views.CenterCrop(16, 20), batch_size=4, indices=range(12)
+    )
+    read = []
+    with pytest.raises(tf.errors.OpError, match=f"{path} cannot be read"):
+        read.extend(len(images) for images in batches)
+    # What came before arrives whole.
+    assert read == [4] * (position // 4)
+
+
+def test_file_that_cannot_be_read_is_named_in_training(photographs):
+    path = pathlib.Path(photographs.paths[6])
+    path.write_bytes(path.read_bytes()[:50])
+    view = data.views.RandomResizedCrop(16)
+    # Slot 2 of step 4 is image 6; the run resumed at step 4, the worker has the second half.
+    batches = data.pipelines.training_batches(
+        photographs, Slots(), view, first_step=4, shard=(1, 2)
+    )
+    with pytest.raises(tf.errors.OpError, match=f"{path} cannot be read.*truncated"):
+        next(iter(batches))

@@ -1,0 +1,70 @@
+import re
+import subprocess
+import sys
+
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+
+from ccpdml.data import doctor, loading
+from experiments import check_data
+from tests.data import miniatures
+
+
+def check(**values):
+    """What the command leaves with: 0, 1 or a message."""
+    flags.FLAGS.mark_as_parsed()
+    with flagsaver.flagsaver(**values), pytest.raises(SystemExit) as caught:
+        check_data.main(["check_data.py"])
+    return caught.value.code
+
+
+def test_command_runs_without_installing_anything_else(tmp_path):
+    root = miniatures.sop(tmp_path)
+    command = [sys.executable, "experiments/check_data.py", "--dataset=sop", f"--root={root}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    assert "PROBLEM count: test holds 20 images of 4 classes, published are 60502" in done.stdout
+
+
+def test_command_reports_a_whole_data_set_with_its_licence(tmp_path, capsys):
+    root = str(miniatures.inshop(tmp_path))
+    assert check(dataset="inshop", root=root, verify_counts=False) == 0
+    report = capsys.readouterr().out
+    assert "non-commercial research only" in report
+    assert "layout: list in Eval/list_eval_partition.txt" in report
+    assert "gallery: 12 images of 4 classes" in report
+    assert "no problem found" in report
+
+
+def test_command_fails_on_problems_and_names_them(tmp_path, capsys):
+    root = str(miniatures.inshop(tmp_path))
+    path = loading.read("inshop", root).gallery.paths[0]
+    with open(path, "wb"):
+        pass
+    assert check(dataset="inshop", root=root) == 1
+    report = capsys.readouterr().out
+    assert f"PROBLEM corrupt: {path}: the file is empty" in report
+    assert "PROBLEM count: gallery holds 12 images of 4 classes" in report
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"dataset": "birds"}, "ERROR: `name` must be one of"),
+        ({"dataset": "cub"}, "ERROR: CUB-200-2011.* was not found"),
+        ({"dataset": "sop", "download": True}, "ERROR: 'sop' cannot be downloaded.*To get it"),
+    ],
+)
+def test_command_refuses_what_it_cannot_do(values, message, tmp_path):
+    assert re.search(message, check(root=str(tmp_path), **values))
+
+
+@pytest.mark.parametrize("key", miniatures.MINIATURES)
+def test_every_layout_passes_the_check(key, tmp_path):
+    name, make = miniatures.MINIATURES[key]
+    source = loading.read(name, make(tmp_path))
+    opened = []
+    report = doctor.examine(source, verify_counts=False, on_progress=opened.append)
+    assert report.problems == ()
+    assert sum(opened) == sum(len(part) for part in source.parts.values())

@@ -1,0 +1,101 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from ccpdml import data
+from ccpdml.data import loading
+from tests.data import miniatures
+
+PUBLISHED = {
+    "cub": (11_788, 200),
+    "cars": (16_185, 196),
+    "sop": (120_053, 22_634),
+    "inshop": (52_712, 7_982),
+}
+
+
+@pytest.fixture(params=miniatures.MINIATURES)
+def miniature(request, tmp_path):
+    """(name for `data.load`, root) of each layout in turn."""
+    name, make = miniatures.MINIATURES[request.param]
+    return name, make(tmp_path)
+
+
+def load(name, root, **kwargs):
+    return data.load(name, root, verify_counts=False, **kwargs)
+
+
+def test_every_layout_gives_class_disjoint_parts_of_existing_images(miniature):
+    splits = load(*miniature)
+    # Fold 0 of 4 validates on the last quarter of the classes.
+    assert splits.train.num_classes == miniatures.NUM_DEVELOPMENT * 3 // 4
+    assert splits.validation.num_classes == miniatures.NUM_DEVELOPMENT // 4
+    parts = [splits.train, splits.validation, splits.test]
+    names = [name for part in parts for name in part.class_names]
+    assert len(set(names)) == len(names)
+    for part in parts:
+        assert np.unique(part.labels).tolist() == list(range(part.num_classes))
+    assert not [path for part in parts for path in part.paths if "._" in path]
+
+
+def test_every_layout_pairs_images_with_their_class(miniature):
+    name, root = miniature
+    splits = load(name, root, num_folds=1)
+    for part in [splits.train, splits.test, splits.gallery or splits.test]:
+        images = data.pipelines.image_batches(part, data.views.CenterCrop(24, 30), 100)
+        means = np.concatenate([batch.numpy().mean(axis=(1, 2)) for batch in images])
+        # Greyscale images tell nothing of their class's colour.
+        colour = np.ptp(means, axis=1) > 1
+        # Images of a class are one pattern under noise: their mean colours are close together.
+        for label in range(part.num_classes):
+            own = means[colour & (part.labels == label)]
+            assert np.abs(own - own.mean(axis=0)).max() < 20
+
+
+def test_query_and_gallery_share_their_classes(tmp_path):
+    for key in ("inshop", "csv_with_gallery"):
+        name, make = miniatures.MINIATURES[key]
+        splits = load(name, make(tmp_path / key))
+        assert splits.test.class_names == splits.gallery.class_names
+        assert len(splits.test) == 2 * miniatures.NUM_TEST
+        assert len(splits.gallery) == 3 * miniatures.NUM_TEST
+
+
+def test_classes_without_a_split_are_halved_by_name(tmp_path):
+    splits = load("folder", miniatures.folder_of_classes(tmp_path), num_folds=1)
+    assert splits.train.class_names[0] == "thing 00"
+    assert splits.test.class_names[0] == f"thing {miniatures.NUM_DEVELOPMENT:02}"
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_counts_add_up(name):
+    published = loading.BENCHMARKS[name].published
+    images = sum(images for images, _ in published.values())
+    classes = sum(classes for part, (_, classes) in published.items() if part != "gallery")
+    assert (images, classes) == PUBLISHED[name]
+
+
+def test_data_set_may_be_named_by_its_own_folder_or_the_environment(tmp_path, monkeypatch):
+    root = miniatures.sop(tmp_path)
+    expected = load("sop", root).train.paths
+    assert load("sop", root / "Stanford_Online_Products").train.paths == expected
+    monkeypatch.setenv("CCPDML_DATA", str(root))
+    assert load("sop", None).train.paths == expected
+
+
+def test_right_counts_are_accepted(tmp_path, monkeypatch):
+    published = {"development": (60, 12), "test": (20, 4)}
+    benchmark = dataclasses.replace(loading.BENCHMARKS["sop"], published=published)
+    monkeypatch.setitem(loading.READERS, "sop", benchmark.read)
+    splits = data.load("sop", miniatures.sop(tmp_path))
+    assert splits.info["layout"] == "Stanford_Online_Products"
+
+
+def test_corrupt_images_are_skipped_and_counted_when_asked(tmp_path):
+    root = miniatures.folder_with_test(tmp_path)
+    (root / "train" / "thing 00" / "0_0.jpg").write_bytes(b"no image")
+    splits = load("folder", root, skip_corrupt=True)
+    assert splits.info["skipped"] == {"train": 1, "validation": 0, "test": 0}
+    assert len(splits.train) == 9 * miniatures.IMAGES_PER_CLASS - 1
+    assert not any(path.endswith("thing 00/0_0.jpg") for path in splits.train.paths)
