@@ -18,7 +18,8 @@ def compare(
     """Applies a pair loss to a batch against itself or against references.
 
     Args:
-        loss: a `PairLoss`.
+        loss: a `PairLoss`; or a `Criterion` on the pairs of a set, such as `AddonsLoss`: the
+            references then join the batch, and normalization is its own.
         embeddings: the anchors, float [batch, dim].
         labels: their classes, int [batch] or [batch, 1].
         references: what they are compared with, float [num_references, dim]; None is the batch
@@ -34,11 +35,22 @@ def compare(
     """
     if (references is None) != (reference_labels is None):
         raise ValueError("`references` and `reference_labels` must be given together.")
+    if isinstance(loss, Criterion):
+        return _of_a_set(loss, embeddings, labels, references, reference_labels)
     normalize = normalize or tf.convert_to_tensor
     anchors = normalize(embeddings)
     others = None if references is None else normalize(references)
     measured = getattr(distances, loss.distance)(anchors, others)
     return loss(measured, *masks.pairs(labels, reference_labels))
+
+
+def _of_a_set(criterion, embeddings, labels, references, reference_labels):
+    if references is None:
+        return criterion(embeddings, labels)
+    labels = tf.reshape(labels, [-1])
+    other_labels = tf.cast(tf.reshape(reference_labels, [-1]), labels.dtype)
+    points = tf.concat([embeddings, references], axis=0)
+    return criterion(points, tf.concat([labels, other_labels], axis=0))
 
 
 @gin.register
