@@ -1,4 +1,4 @@
-"""Pair losses and the CCP loss against the reference's numbers."""
+"""Pair losses and the CCP loss against the reference's numbers; the rest: native_golden_test."""
 
 import numpy as np
 import pytest
