@@ -304,6 +304,22 @@ def test_two_replicas_are_one(cls, two_replicas):
         np.testing.assert_array_equal(first, second)
 
 
+@pytest.mark.parametrize("cls", KERAS_LOSSES)
+def test_stock_fit_on_two_replicas_is_one(cls, two_replicas):
+    weights = []
+    for strategy in [tf.distribute.get_strategy(), two_replicas]:
+        with strategy.scope():
+            kernel = tf.keras.initializers.Constant(np.eye(DIM, 3))
+            dense = tf.keras.layers.Dense(3, kernel_initializer=kernel)
+            model = tf.keras.Sequential([tf.keras.Input([DIM]), dense])
+            model.compile(tf.keras.optimizers.SGD(0.1), loss=build(cls))
+        batch = tf.data.Dataset.from_tensors((EMBEDDINGS, LABELS[:, None]))
+        model.fit(batch.repeat(4), verbose=0)
+        weights.append(model.get_weights()[0])
+    assert np.abs(weights[0] - np.eye(DIM, 3)).max() > 0.01
+    np.testing.assert_allclose(weights[1], weights[0], rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("cls", PAIR_LOSSES + CRITERIA + MINERS + LAYERS)
 def test_keras_rebuilds_it_by_name(cls):
     layer = build(cls)
