@@ -9,8 +9,6 @@ PYTHON_ADDONS ?= python3.11
 WORKERS ?= 2
 PYTEST_ARGS ?=
 
-DEMO_DIR ?= runs/digits_ms
-
 DEFAULT := .venv/bin/python
 ADDONS := .venv-addons/bin/python
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
@@ -19,8 +17,8 @@ PYTEST := -m pytest -n $(WORKERS) $(PYTEST_ARGS)
 .PHONY: demo test test-addons test-legacy lint format clean
 
 demo: .venv/installed
-	$(DEFAULT) experiments/run.py --gin_file=gin/digits_ms.gin --run_dir=$(DEMO_DIR)
-	@echo "Results: $(DEMO_DIR)/results.json, pictures: $(DEMO_DIR)/figures/"
+	$(DEFAULT) experiments/run.py --gin_file=gin/digits_ms.gin
+	@echo "Results: runs/digits_ms/results.json, pictures: runs/digits_ms/figures/"
 
 test: .venv/installed
 	$(DEFAULT) $(PYTEST)
