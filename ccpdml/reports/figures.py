@@ -37,6 +37,38 @@ def learning_curve(history, path):
         score_axes.legend(loc="best")
 
 
+def learning_curves(histories, path):
+    """Draws validation MAP@R over steps for several runs.
+
+    Args:
+        histories: rows as of `learning_curve` by the name of the run.
+        path: image file to write.
+    """
+    with style.drawing(path, (7.2, 3.8)) as axes:
+        for number, (name, history) in enumerate(histories.items()):
+            color = style.COLORS[number % len(style.COLORS)]
+            _draw_series(axes, history, "val_map_at_r", name, color, 100.0)
+        axes.set(xlabel="training step", ylabel="MAP@R of validation classes (%)")
+        axes.legend(loc="best")
+
+
+def core_set_curve(radii, path):
+    """Draws the radius with which the best 1, 2, ... centers of a class cover it.
+
+    Args:
+        radii: by name, float [num_centers], as of `metrics.geometry.covering_radii`.
+        path: image file to write.
+    """
+    with style.drawing(path, (7.2, 3.4)) as axes:
+        for number, (name, values) in enumerate(radii.items()):
+            color = style.COLORS[number % len(style.COLORS)]
+            axes.plot(np.arange(1, len(values) + 1), values, "o-", color=color, label=name)
+        axes.set(xlabel="centers per class", ylabel="mean covering radius (embedding units)")
+        axes.set_ylim(bottom=0.0)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.legend(loc="best")
+
+
 def covering_radius_curve(history, path):
     """Draws the mean covering radius before and after every re-initialization of the proxies.
 

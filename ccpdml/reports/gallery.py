@@ -20,6 +20,7 @@ def retrieval_gallery(
     gallery_images=None,
     gallery_labels=None,
     captions=None,
+    class_names=None,
     tile_size=96,
 ):
     """Draws a row per query: the query, then its nearest images framed by right and wrong.
@@ -33,7 +34,8 @@ def retrieval_gallery(
         path: image file to write.
         queries: index into `images` of each query, int [num_queries]; None: the first ones.
         gallery_images, gallery_labels: what `neighbors` points into; None: `images`, `labels`.
-        captions: text under each query, [num_queries]; None: its label.
+        captions: text under each query, [num_queries]; None: as under the others.
+        class_names: text under an image by its label, a sequence or dict; None: the label.
         tile_size: width and height of a picture in pixels, int.
 
     Raises:
@@ -49,13 +51,16 @@ def retrieval_gallery(
     if gallery_images is None:
         gallery_images, gallery_labels = images, labels
     gallery_labels = np.asarray(gallery_labels).reshape(-1)
-    captions = labels[queries] if captions is None else captions
+    name = str if class_names is None else class_names.__getitem__
     sheet = _Sheet(*neighbors.shape, tile_size)
     for row, (query, found) in enumerate(zip(queries, neighbors, strict=True)):
-        sheet.place(row, 0, _picture(images, query), captions[row])
+        caption = name(labels[query]) if captions is None else captions[row]
+        sheet.place(row, 0, _picture(images, query), caption)
         for rank, index in enumerate(found, start=1):
             right = gallery_labels[index] == labels[query]
-            sheet.place(row, rank, _picture(gallery_images, index), gallery_labels[index], right)
+            sheet.place(
+                row, rank, _picture(gallery_images, index), name(gallery_labels[index]), right
+            )
     sheet.save(path)
 
 

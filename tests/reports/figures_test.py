@@ -89,12 +89,13 @@ def test_a_gallery_of_other_images_than_the_queries(tmp_path):
     black, white = np.zeros((1, 4, 4), np.uint8), np.full((2, 4, 4), 255, np.uint8)
     gallery.retrieval_gallery(
         black,
-        ["a"],
+        [0],
         [[1, 0]],
         tmp_path / "gallery.png",
         gallery_images=white,
-        gallery_labels=["b", "a"],
-        captions=["a very long caption that does not fit under a small picture"],
+        gallery_labels=[1, 0],
+        captions=["51 %"],
+        class_names=["a very long name that does not fit under a small picture", "b"],
     )
     found = colors_of(tmp_path / "gallery.png")
     assert {rgb(style.GREEN), rgb(style.VERMILION), (0, 0, 0)} <= found

@@ -1,0 +1,231 @@
+"""Report pages from made-up run directories."""
+
+import csv
+import html.parser
+import io
+import json
+import shutil
+import subprocess
+
+import pytest
+from PIL import Image
+
+from ccpdml.reports import page, published, runs, tables
+
+
+def make_run(directory, map_at_r=0.48, seed=0, config="", **results):
+    """A run directory as `experiments/run.py` leaves it."""
+    (directory / "logs").mkdir(parents=True)
+    (directory / "figures").mkdir()
+    scores = {"precision_at_1": 0.758, "r_precision": 0.5, "map_at_r": map_at_r}
+    given = {
+        "dataset": "sop",
+        "method": "ChanceConstrainedLoss",
+        "loss": "MultiSimilarityLoss",
+        "test": scores,
+        "validation": scores,
+        "seed": seed,
+        "split": {"fold": 0, "counts": {"test": {"images": 60502, "classes": 11316}}},
+        "selected_on": "validation classes",
+        "versions": {"tensorflow": "2.21.0"},
+        "wall_seconds": 1234.5,
+    }
+    (directory / "results.json").write_text(json.dumps(given | results))
+    rows = [
+        {"step": 25, "val_map_at_r": 0.3, "loss": 1.0},
+        {
+            "step": 50,
+            "val_map_at_r": 0.4,
+            "loss": 0.9,
+            "covering_radius_before": 0.9,
+            "covering_radius_after": 0.71828,
+        },
+    ]
+    (directory / "logs" / "history.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    (directory / "config.gin").write_text(f"# Parameters\ntrain.seed = {seed}\n{config}")
+    Image.new("RGB", (40, 30), "white").save(directory / "figures" / "learning_curve.png")
+    return directory
+
+
+class Page(html.parser.HTMLParser):
+    """What a browser would find: open tags, text, and addresses of other files."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.text, self.sources = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.sources += [value for name, value in attrs if name in ("src", "href")]
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def entry_of(*directories):
+    (entry,) = tables.entries(runs.read(directories))
+    return entry
+
+
+def test_published_numbers_give_the_gains_over_the_base_losses():
+    gains = {
+        ("sop", "C1"): 12.48, ("sop", "C2"): 5.25, ("sop", "MS"): 7.75, ("sop", "Triplet"): 2.30,
+        ("inshop", "C1"): 9.52, ("inshop", "C2"): 1.65, ("inshop", "MS"): 2.94,
+        ("inshop", "Triplet"): 3.68, ("cub", "C1"): 4.03, ("cub", "C2"): 1.55, ("cub", "MS"): 3.29,
+        ("cub", "Triplet"): 1.10, ("cars", "C1"): 4.82, ("cars", "C2"): 1.54, ("cars", "MS"): 2.91,
+        ("cars", "Triplet"): 2.10,
+    }  # fmt: skip
+    for (dataset, loss), gain in gains.items():
+        base = published.find(dataset, loss, dim=512)["map_at_r"]
+        ccp = published.find(dataset, f"{loss}-CCP-L", dim=512)["map_at_r"]
+        assert ccp - base == pytest.approx(gain)
+
+
+def test_every_published_row_is_plausible():
+    assert len(published.rows()) == 110
+    for row in published.rows():
+        assert 100.0 > row["precision_at_1"] > row["r_precision"] > row["map_at_r"] > 10.0
+
+
+@pytest.mark.parametrize(
+    ("results", "config", "name"),
+    [
+        ({"method": "ChanceConstrainedLoss", "loss": "ContrastiveLoss"}, {}, "C2-CCP-L"),
+        ({"method": "BatchPairs", "loss": "TripletLoss"}, {}, "Triplet"),
+        ({"method": "CrossBatchMemory", "loss": "CosineContrastiveLoss"}, {}, "C1-XBM-L"),
+        ({"method": "ProxyAnchorLoss", "loss": "NoneType"}, {}, "ProxyAnchor"),
+        ({"method": "MS-CCP-L"}, {}, "MS-CCP-L"),
+        (
+            {"method": "ChanceConstrainedLoss", "loss": "ContrastiveLoss"},
+            {"ProxyReinitialization.max_instances": "1"},
+            "C2, static proxies",
+        ),
+    ],
+)
+def test_method_names(results, config, name):
+    assert published.method_name(results, config) == name
+
+
+def test_soft_triple_finds_the_variant_of_the_data_set():
+    assert published.find("sop", "SoftTriple")["method"] == "SoftTriple-S"
+    assert published.find("cub", "SoftTriple")["method"] == "SoftTriple-L"
+    assert published.find("digits", "SoftTriple") is None
+
+
+@pytest.mark.parametrize(
+    ("map_at_r", "verdict"), [(0.4797, "reproduced"), (0.49, "better"), (0.46, "worse")]
+)
+def test_verdict_of_a_single_run(tmp_path, map_at_r, verdict):
+    entry = entry_of(make_run(tmp_path / "a", map_at_r))  # published: 47.97
+    assert entry.verdict == verdict
+    assert entry.difference == pytest.approx(100 * map_at_r - 47.97)
+
+
+def test_runs_that_differ_in_the_seed_are_averaged_with_an_interval(tmp_path):
+    directories = [
+        make_run(tmp_path / f"{seed}", value, seed) for seed, value in enumerate((0.44, 0.45, 0.46))
+    ]
+    entry = entry_of(*directories)
+    assert entry.means["map_at_r"] == pytest.approx(45.0)
+    # Student's t for 2 degrees of freedom is 4.3027; the deviation is 1, of 3 runs.
+    assert entry.margins["map_at_r"] == pytest.approx(4.3027 / 3**0.5, rel=1e-4)
+    assert entry.verdict == "worse"
+    assert "45.00 ± 2.48" in tables.markdown([entry])
+
+
+def test_a_wide_interval_leaves_the_verdict_open(tmp_path):
+    values = enumerate((0.40, 0.50))
+    entry = entry_of(*[make_run(tmp_path / f"{s}", v, seed=s) for s, v in values])
+    assert entry.verdict == "undecided"
+
+
+def test_runs_of_different_configurations_are_separate_rows(tmp_path):
+    first = make_run(tmp_path / "a", config="ProxyReinitialization.patience = 3\n")
+    second = make_run(tmp_path / "b", config="ProxyReinitialization.patience = 9\n")
+    assert len(tables.entries(runs.read([first, second]))) == 2
+    rows = tables.config_differences(runs.read([first, second]))
+    assert rows == [("ProxyReinitialization.patience", ["3", "9"])]
+
+
+def test_selection_on_test_classes_gets_no_verdict(tmp_path):
+    entry = entry_of(make_run(tmp_path / "a", selected_on="test classes"))
+    assert entry.verdict == "none: selected on test classes"
+
+
+def test_long_bindings_are_read_as_one(tmp_path):
+    config = "load.name = \\\n    'sop'\nsmall_cnn.filters = (32,\n                     64)\n"
+    (run,) = runs.read([make_run(tmp_path / "a", config=config)])
+    assert run.config["load.name"] == "'sop'"
+    assert run.config["small_cnn.filters"] == "(32, 64)"
+
+
+def test_a_page_needs_no_other_file_and_closes_its_tags(tmp_path):
+    first = make_run(tmp_path / "one", config="a.b = '<script>'\n")
+    second = make_run(
+        tmp_path / "two", method="BatchPairs", geometry={"covering_radii": [2.0, 1.0]}
+    )
+    page.write_report([first, second], tmp_path / "out" / "report.html")
+    found = Page((tmp_path / "out" / "report.html").read_text())
+    text = " ".join(found.text)
+    assert found.open == []
+    assert len(found.sources) == 4  # a figure of each run, learning curves, core-set curve
+    assert all(source.startswith("data:image/png;base64,") for source in found.sources)
+    for expected in ("MS-CCP-L", "47.97", "60502 images", "0.7183", "'<script>'", "1,234 s"):
+        assert expected in text
+
+
+def test_tables_beside_the_page(tmp_path):
+    page.write_report([make_run(tmp_path / "one")], tmp_path / "report.html")
+    (row,) = csv.DictReader(io.StringIO((tmp_path / "report.csv").read_text()))
+    assert float(row["map_at_r"]) == pytest.approx(48.0)
+    assert float(row["map_at_r_published"]) == 47.97
+    assert row["verdict"] == "reproduced"
+    assert (tmp_path / "report.md").read_text().count("\n") == 3
+
+
+def test_alarms_are_shown(tmp_path):
+    run = make_run(tmp_path / "one", alarms=["All images are embedded at nearly the same point."])
+    page.write_report([run], tmp_path / "report.html")
+    assert "nearly the same point" in (tmp_path / "report.html").read_text()
+
+
+def test_a_run_with_results_only(tmp_path):
+    run = make_run(tmp_path / "one")
+    for part in ("logs", "figures"):
+        shutil.rmtree(run / part)
+    (run / "config.gin").unlink()
+    page.write_report([run], tmp_path / "report.html")
+
+
+def test_bad_run_directories_are_named(tmp_path):
+    with pytest.raises(ValueError, match="At least one"):
+        page.write_report([], tmp_path / "report.html")
+    with pytest.raises(ValueError, match="results.json.*Received:.*nowhere"):
+        page.write_report([tmp_path / "nowhere"], tmp_path / "report.html")
+    run = make_run(tmp_path / "one")
+    with pytest.raises(ValueError, match="given once"):
+        page.write_report([run, run], tmp_path / "report.html")
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Chromium")
+def test_a_browser_lays_the_page_out(tmp_path):
+    page.write_report([make_run(tmp_path / "one")], tmp_path / "report.html")
+    subprocess.run(
+        [
+            *("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"),
+            *("--window-size=900,1400", f"--user-data-dir={tmp_path / 'profile'}"),
+            *(f"--screenshot={tmp_path / 'page.png'}", (tmp_path / "report.html").as_uri()),
+        ],
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    picture = Image.open(tmp_path / "page.png").convert("L")
+    assert picture.size == (900, 1400)
+    darkest = [picture.crop((0, y, 900, y + 100)).getextrema()[0] for y in range(0, 600, 100)]
+    assert max(darkest) < 128  # text or figure in every stripe of the upper part
