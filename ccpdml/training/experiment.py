@@ -38,9 +38,8 @@ class Experiment:
         evaluation_view: likewise in evaluation and in a pool that is not augmented.
         reinitialization: class or function of `draw_pool` -> `ProxyReinitialization`; None keeps
             the criterion as it is built.
-        pool: class or function of (learner, image_set, plain_view=..., training_view=..., seed=...) ->
-            `PoolDraw`; needed with
-            `reinitialization`.
+        pool: class or function of (learner, image_set, plain_view=..., training_view=...,
+            seed=...) -> `PoolDraw`; needed with `reinitialization`.
         early_stopping: class or function without arguments -> `EarlyStopping`.
         checkpoint_every: evaluations between two checkpoints, int.
         steps_per_loop: steps in one call of the compiled inner loop; None is `evaluate_every`,
@@ -144,13 +143,20 @@ class Experiment:
         return learner
 
     def _build_pool(self, learner):
-        return self.make_pool(
+        pool = self.make_pool(
             learner,
             self.splits.train,
             plain_view=self.evaluation_view,
             training_view=self.training_view,
             seed=self.seed,
         )
+        proxies_per_class = learner.criterion.head.proxies_per_class
+        if pool.pool_size < proxies_per_class:
+            raise ValueError(
+                "`PoolDraw.pool_size` must be at least the proxies per class, which are picked "
+                f"from it. Received: pool_size={pool.pool_size}, {proxies_per_class=}"
+            )
+        return pool
 
     def _batches(self, first_step):
         return pipelines.training_batches(

@@ -1,16 +1,20 @@
 """What a finished run leaves: the encoder, its scores, figures."""
 
+import importlib.metadata
 import json
 import platform
 
 import numpy as np
 import tensorflow as tf
 
-from ccpdml import models
+from ccpdml import metrics, models
+from ccpdml.reports import figures
+from ccpdml.reports import gallery as galleries
 from ccpdml.training import evaluation
 from ccpdml.training.history import read_history
 
 NUM_GALLERY_QUERIES = 8
+NUM_NEIGHBORS = 10
 
 
 def write(experiment, learner, best_step, seconds):
@@ -41,7 +45,7 @@ def write(experiment, learner, best_step, seconds):
         "versions": {
             "python": platform.python_version(),
             "tensorflow": tf.__version__,
-            "keras": tf.keras.__version__,
+            "keras": importlib.metadata.version(tf.keras.Model.__module__.split(".")[0]),
         },
         "wall_seconds": round(seconds, 1),
     }
@@ -58,24 +62,36 @@ def draw(experiment, learner, test):
     history = read_history(experiment.run_dir / "logs" / "history.jsonl")
     figures.learning_curve(history, folder / "learning_curve.png")
     train = experiment.splits.train
-    images = experiment.evaluation(train).images
-    shown = evaluation.embed(learner, images)
     proxies, proxy_labels = None, None
     if hasattr(learner.criterion, "head"):
         figures.covering_radius_curve(history, folder / "covering_radius.png")
         points, proxy_labels = learner.criterion.head.references()
         proxies = np.asarray(learner.criterion.normalization(points))
-    figures.embedding_view(shown, train.labels, proxies, proxy_labels, folder / "embeddings.png")
-    draw_gallery(experiment, learner, test, folder / "retrieval.png")
+        proxy_labels = np.asarray(proxy_labels)
+    embeddings = evaluation.embed(learner, experiment.evaluation(train).images)
+    path = folder / "embeddings.png"
+    figures.embedding_view(embeddings, train.labels, proxies, proxy_labels, path)
+    _draw_gallery(experiment.splits, learner, test, folder / "retrieval.png")
 
 
-def draw_gallery(experiment, learner, test, path):
+def _draw_gallery(splits, learner, test, path):
     """Draws some test queries, evenly spaced over the set, and their nearest images."""
-    splits = experiment.splits
-    queries = np.linspace(0, len(splits.test) - 1, NUM_GALLERY_QUERIES).astype(int)
-    gallery.draw(
-        embed_query=evaluation.embed(learner, test.images),
-        queries=queries,
-        splits=splits,
-        path=path,
+    rows = np.linspace(0, len(splits.test) - 1, NUM_GALLERY_QUERIES).astype(int)
+    embeddings = evaluation.embed(learner, test.images)
+    if splits.gallery is None:
+        neighbors, _ = metrics.nearest(embeddings, k=NUM_NEIGHBORS)
+        neighbors, gallery = neighbors[rows], splits.test
+    else:
+        in_gallery = evaluation.embed(learner, test.gallery[0])
+        neighbors, _ = metrics.nearest(embeddings[rows], in_gallery, k=NUM_NEIGHBORS)
+        gallery = splits.gallery
+    galleries.retrieval_gallery(
+        splits.test.images,
+        splits.test.labels,
+        neighbors,
+        path,
+        queries=rows,
+        gallery_images=gallery.images,
+        gallery_labels=gallery.labels,
+        captions=[splits.test.class_names[splits.test.labels[row]] for row in rows],
     )

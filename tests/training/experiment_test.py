@@ -1,0 +1,141 @@
+"""Whole runs, from gin file to run directory, and what is refused before they start."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ccpdml import config, training
+
+ROOT = Path(__file__).parents[2]
+SHORT = ["train.steps = 60", "train.evaluate_every = 20", "ProxyReinitialization.patience = 1"]
+
+
+def experiment(run_dir, file="digits_ms", bindings=SHORT):
+    config.load([ROOT / "gin" / f"{file}.gin"], bindings)
+    return training.Experiment(run_dir)
+
+
+@pytest.mark.smoke
+def test_a_run_leaves_a_directory_that_describes_itself(tmp_path):
+    results = experiment(tmp_path).run()
+    assert json.loads((tmp_path / "results.json").read_text()) == results
+    assert 0.3 < results["test"]["map_at_r"] <= 1.0
+    assert results["split"]["name"] == "digits"
+    assert len(training.history.read_history(tmp_path / "logs" / "history.jsonl")) == 3
+    for name in ("config.gin", "operative_config.gin", "encoder.keras", "checkpoints/checkpoint"):
+        assert (tmp_path / name).stat().st_size > 0
+    figures = {path.stem for path in (tmp_path / "figures").glob("*.png")}
+    assert figures == {"learning_curve", "covering_radius", "embeddings", "retrieval"}
+
+
+@pytest.mark.parametrize("file", ["digits_triplet_base", "digits_c2_proxies"])
+def test_baselines_run(tmp_path, file):
+    bindings = [b for b in SHORT if "Proxy" not in b]
+    results = experiment(tmp_path, file, bindings).run()
+    assert results["steps"] == 60
+
+
+def test_the_saved_encoder_needs_tensorflow_only(tmp_path):
+    run = experiment(tmp_path)
+    run.run()
+    learner, _ = run.build()
+    images = run.splits.test.images[:5]
+    code = (
+        "import sys, numpy as np, tensorflow as tf\n"
+        "encoder = tf.keras.models.load_model(sys.argv[1])\n"
+        "assert 'ccpdml' not in sys.modules\n"
+        "np.save(sys.argv[3], encoder(np.load(sys.argv[2])))\n"
+    )
+    arguments = [tmp_path / "encoder.keras", tmp_path / "in.npy", tmp_path / "out.npy"]
+    np.save(arguments[1], np.asarray(learner.preprocess(images)))
+    subprocess.run([sys.executable, "-c", code, *map(str, arguments)], check=True, cwd=tmp_path)
+    best = tf.keras.models.load_model(arguments[0])
+    np.testing.assert_allclose(
+        np.load(arguments[2]), np.asarray(best(learner.preprocess(images))), atol=1e-5
+    )
+
+
+def test_the_same_command_again_gives_the_same_results(tmp_path):
+    first = experiment(tmp_path).run()
+    again = training.Experiment(tmp_path).run()
+    times = {"wall_seconds": None}
+    assert first | times == again | times
+
+
+def test_plan_names_classes_batch_and_pool(tmp_path):
+    text = "\n".join(experiment(tmp_path).plan())
+    for expected in ("4 classes", "4 classes x 8 images", "8 images x 4 classes = 32"):
+        assert expected in text
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("binding", "message"),
+    [
+        ("train.classes_per_batch = 5", "classes_per_batch"),
+        ("train.samples_per_class = 100000", "samples_per_class"),
+        ("ChanceConstrainedLoss.proxies_per_class = 0", "proxies_per_class"),
+        ("PoolDraw.pool_size = 2", "at least the proxies"),
+        ("train.steps = 0", "train.steps"),
+        ("train.steps_per_loop = 7", "steps_per_loop"),
+        ("train.strategy = 'many'", "strategy"),
+        ("data.load.fold = 9", "fold"),
+        ("data.load.name = 'mnist'", "mnist"),
+        ("build_encoder.pooling = 'sum'", "pooling|kind"),
+        ("MetricLearner.prox_weight = -1.0", "prox_weight"),
+        ("ProxyReinitialization.patience = 0", "patience"),
+        ("train.pool = None\nPoolDraw.pool_size = 3", "PoolDraw"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused_before_training(tmp_path, binding, message):
+    with pytest.raises(ValueError, match=message):
+        experiment(tmp_path, bindings=[*SHORT, *binding.split("\n")]).run()
+    assert not (tmp_path / "checkpoints").exists() or not list((tmp_path / "checkpoints").iterdir())
+
+
+def test_a_missing_binding_is_named(tmp_path):
+    path = tmp_path / "few.gin"
+    path.write_text("train.steps = 5\n")
+    config.load([path])
+    with pytest.raises(RuntimeError, match="evaluate_every"):
+        training.Experiment(tmp_path)
+
+
+def test_another_configuration_cannot_take_over_a_run_directory(tmp_path):
+    import gin
+
+    experiment(tmp_path).run()
+    gin.clear_config()
+    other = experiment(tmp_path, bindings=[*SHORT, "train.seed = 1"])
+    with pytest.raises(config.ConfigError, match="another configuration"):
+        other.run()
+
+
+def command(*arguments):
+    return subprocess.run(
+        [sys.executable, str(ROOT / "experiments" / "run.py"), *arguments],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
+
+
+def test_the_command_reports_a_mistake_in_one_line_and_fails():
+    done = command("--gin_file=gin/digits_ms.gin", "--gin_bindings=train.stesp = 5")
+    assert done.returncode == 1
+    assert "ERROR" in done.stderr
+    assert "stesp" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_dry_run_prints_the_plan(tmp_path):
+    done = command("--gin_file=gin/digits_ms.gin", "--dry_run", f"--run_dir={tmp_path}/run")
+    assert done.returncode == 0, done.stderr
+    assert "4 classes x 8 images" in done.stdout
+    assert not (tmp_path / "run").exists()
