@@ -1,7 +1,31 @@
 """Encoders: a backbone joined to an embedding head."""
 
+from ccpdml.models.applications import (
+    convnext_tiny,
+    efficientnet_b0,
+    keras_application,
+    resnet50,
+    resnet50_v2,
+    saved_network,
+)
 from ccpdml.models.encoder import build_encoder, standalone
-from ccpdml.models.inputs import scale_to_unit_range
+from ccpdml.models.inception import bn_inception
+from ccpdml.models.inputs import keep_range, scale_to_unit_range, standardize, subtract_mean_bgr
 from ccpdml.models.small import small_cnn
 
-__all__ = ["build_encoder", "scale_to_unit_range", "small_cnn", "standalone"]
+__all__ = [
+    "bn_inception",
+    "build_encoder",
+    "convnext_tiny",
+    "efficientnet_b0",
+    "keep_range",
+    "keras_application",
+    "resnet50",
+    "resnet50_v2",
+    "saved_network",
+    "scale_to_unit_range",
+    "small_cnn",
+    "standalone",
+    "standardize",
+    "subtract_mean_bgr",
+]

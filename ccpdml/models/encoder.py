@@ -13,7 +13,8 @@ def build_encoder(input_shape, backbone, embedding_size=128, pooling="avg", free
     Args:
         input_shape: (height, width, channels) of the preprocessed images.
         backbone: function of `input_shape` that gives a Keras model to a feature map
-            [batch, height, width, channels].
+            [batch, height, width, channels]. Its attribute `preprocess`, if it has one, is the
+            function that makes its input of uint8 images, and becomes the encoder's.
         embedding_size: entries of the embedding.
         pooling: "avg", "max" or "both"; see `layers.GlobalPooling`.
         freeze_bn: whether batch normalization keeps its statistics and weights; the paper's does.
@@ -27,7 +28,9 @@ def build_encoder(input_shape, backbone, embedding_size=128, pooling="avg", free
     inputs = tf.keras.Input(input_shape)
     features = layers.GlobalPooling(pooling, name="pooling")(network(inputs))
     head = layers.EmbeddingHead(embedding_size, name="embedding", dtype="float32")
-    return tf.keras.Model(inputs, head(features), name="encoder")
+    encoder = tf.keras.Model(inputs, head(features), name="encoder")
+    encoder.preprocess = getattr(network, "preprocess", None)
+    return encoder
 
 
 def freeze_batch_norm(model):

@@ -3,6 +3,8 @@
 import gin
 import tensorflow as tf
 
+from ccpdml.models import inputs as conventions
+
 
 @gin.register
 def small_cnn(input_shape, filters=(32, 64, 128, 256), batch_norm=True):
@@ -28,4 +30,6 @@ def small_cnn(input_shape, filters=(32, 64, 128, 256), batch_norm=True):
         if batch_norm:
             features = tf.keras.layers.BatchNormalization()(features)
         features = tf.keras.layers.ReLU()(features)
-    return tf.keras.Model(inputs, features, name="small_cnn")
+    model = tf.keras.Model(inputs, features, name="small_cnn")
+    model.preprocess = conventions.scale_to_unit_range
+    return model

@@ -1,0 +1,150 @@
+"""Reads tensors out of PyTorch files without PyTorch and without running what is in them."""
+
+import pickle
+import sys
+import zipfile
+from collections import OrderedDict
+
+import numpy as np
+
+_DTYPES = {
+    "FloatStorage": np.float32,
+    "DoubleStorage": np.float64,
+    "HalfStorage": np.float16,
+    "LongStorage": np.int64,
+    "IntStorage": np.int32,
+    "ShortStorage": np.int16,
+    "CharStorage": np.int8,
+    "ByteStorage": np.uint8,
+    "BoolStorage": np.bool_,
+}
+_MAGIC = 0x1950A86A20F9469CFC6C
+
+
+def load(path):
+    """Reads a state dict that `torch.save` wrote, in the zip format or the older one.
+
+    Args:
+        path: of the file.
+
+    Returns:
+        Dictionary name -> array.
+
+    Raises:
+        ValueError: if the file holds anything but a dictionary of tensors, or is damaged.
+    """
+    try:
+        loaded = _load_zip(path) if zipfile.is_zipfile(path) else _load_stream(path)
+    except (pickle.UnpicklingError, EOFError, KeyError, IndexError, AttributeError) as error:
+        raise ValueError(f"`path` is no readable state dict: {error}. Received: {path=}") from error
+    if not isinstance(loaded, dict):
+        raise ValueError(
+            f"`path` must hold a dictionary of tensors. Received: {path=}, {type(loaded).__name__}"
+        )
+    return {name: _resolve(value) for name, value in loaded.items() if isinstance(value, _Tensor)}
+
+
+class _Storage:
+    """The numbers of one or more tensors; in the older format they come after the tensors."""
+
+    def __init__(self, dtype):
+        self.dtype = np.dtype(dtype)
+        self.numbers = None
+
+
+class _Tensor:
+    """Where a tensor's numbers are in a storage."""
+
+    def __init__(self, storage, offset, shape, strides):
+        self.storage, self.offset, self.shape, self.strides = storage, offset, shape, strides
+
+
+def _resolve(tensor):
+    numbers = tensor.storage.numbers[tensor.offset :]
+    count = 1 + sum((n - 1) * step for n, step in zip(tensor.shape, tensor.strides, strict=True))
+    if 0 in tensor.shape:
+        return np.zeros(tensor.shape, tensor.storage.dtype)
+    if min((tensor.offset, *tensor.shape, *tensor.strides)) < 0 or count > len(numbers):
+        raise ValueError(f"A tensor of shape {tensor.shape} reaches beyond its storage.")
+    strides = [step * numbers.itemsize for step in tensor.strides]
+    return np.lib.stride_tricks.as_strided(numbers, tensor.shape, strides).copy()
+
+
+def _rebuild_tensor(storage, offset, shape, strides, *_):
+    return _Tensor(storage, offset, tuple(shape), tuple(strides))
+
+
+def _rebuild_parameter(tensor, *_):
+    return tensor
+
+
+class _Unpickler(pickle.Unpickler):
+    """Knows tensors, storages and ordered dictionaries; every other name is refused."""
+
+    ALLOWED = {
+        ("collections", "OrderedDict"): OrderedDict,
+        ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
+        ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
+        ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
+    }
+
+    def __init__(self, file, storage_of):
+        super().__init__(file, encoding="utf-8")
+        self.storage_of = storage_of
+
+    def find_class(self, module, name):
+        if module == "torch" and name in _DTYPES:
+            return _DTYPES[name]
+        if (module, name) not in self.ALLOWED:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is no tensor")
+        return self.ALLOWED[module, name]
+
+    def persistent_load(self, pid):
+        if pid[0] != "storage":
+            raise pickle.UnpicklingError(f"it refers to {pid[0]!r}, which is no storage")
+        return self.storage_of(pid[1], str(pid[2]))
+
+
+def _load_zip(path):
+    with zipfile.ZipFile(path) as archive:
+        (entry,) = [name for name in archive.namelist() if name.endswith("/data.pkl")]
+        root = entry[: -len("data.pkl")]
+        if f"{root}byteorder" in archive.namelist():
+            _check_byte_order(archive.read(f"{root}byteorder").decode())
+
+        def storage_of(dtype, key):
+            storage = _Storage(dtype)
+            storage.numbers = np.frombuffer(archive.read(f"{root}data/{key}"), dtype)
+            return storage
+
+        with archive.open(entry) as file:
+            return _Unpickler(file, storage_of).load()
+
+
+def _load_stream(path):
+    storages = {}
+
+    def storage_of(dtype, key):
+        return storages.setdefault(key, _Storage(dtype))
+
+    with open(path, "rb") as file:
+        if _Unpickler(file, storage_of).load() != _MAGIC:
+            raise pickle.UnpicklingError("it does not start as a file of torch.save")
+        _Unpickler(file, storage_of).load()  # version of the protocol
+        _check_byte_order(
+            "little" if _Unpickler(file, storage_of).load()["little_endian"] else "big"
+        )
+        loaded = _Unpickler(file, storage_of).load()
+        for key in _Unpickler(file, storage_of).load():
+            storage = storages[str(key)]
+            count = int.from_bytes(file.read(8), "little")
+            data = file.read(count * storage.dtype.itemsize)
+            if len(data) < count * storage.dtype.itemsize:
+                raise EOFError("it ends inside a tensor")
+            storage.numbers = np.frombuffer(data, storage.dtype)
+    return loaded
+
+
+def _check_byte_order(order):
+    if order != "little" or sys.byteorder != "little":
+        raise pickle.UnpicklingError(f"its byte order is {order}, this machine's {sys.byteorder}")
