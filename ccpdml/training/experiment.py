@@ -33,7 +33,8 @@ class Experiment:
         classes_per_batch: classes in the global batch (P), int.
         samples_per_class: images of each (M), int.
         learner: class or function of (encoder, criterion, preprocess=...) -> `MetricLearner`.
-        preprocess: function of an image batch, run on the device; None takes images as they are.
+        preprocess: function of an image batch, run on the device; None takes the encoder's own,
+            `encoder.preprocess`, or images as they are.
         training_view: what is made of an image in training; None takes it plain.
         evaluation_view: likewise in evaluation and in a pool that is not augmented.
         reinitialization: class or function of `draw_pool` -> `ProxyReinitialization`; None keeps
@@ -48,6 +49,7 @@ class Experiment:
         recall_at: further R@K of the test, ints.
         seed: of weights, sampling, augmentation and pools, int.
         strategy: "default", "mirrored" or "multi_worker".
+        precision: "float32" or "mixed_bfloat16"; from the embedding on all is float32.
 
     Raises:
         ValueError: on anything in the configuration that cannot be run.
@@ -77,6 +79,7 @@ class Experiment:
         recall_at=(2, 4, 8),
         seed=0,
         strategy="default",
+        precision="float32",
     ):
         if min(steps, evaluate_every, evaluation_batch_size, checkpoint_every) < 1:
             raise ValueError(
@@ -106,6 +109,7 @@ class Experiment:
         self.evaluation_batch_size = evaluation_batch_size
         self.recall_at = tuple(recall_at)
         self.strategy = strategies.by_name(strategy)
+        self.precision = _checked_precision(precision)
         self.splits = data()
         self.sampler = samplers.ClassBalancedSampler(
             self.splits.train.labels, classes_per_batch, samples_per_class, seed
@@ -137,8 +141,11 @@ class Experiment:
     def _build_learner(self):
         input_shape = self._batches(0).element_spec[0].shape[1:]
         criterion = _with_classes(self.make_criterion, self.splits.train.num_classes)
+        tf.keras.mixed_precision.set_global_policy(self.precision)
         encoder = self.make_encoder(tuple(input_shape))
-        learner = self.make_learner(encoder, criterion, preprocess=self.preprocess)
+        tf.keras.mixed_precision.set_global_policy("float32")  # Each layer keeps its own.
+        preprocess = self.preprocess or getattr(encoder, "preprocess", None)
+        learner = self.make_learner(encoder, criterion, preprocess=preprocess)
         learner.compile(self.make_optimizer(), steps_per_execution=self.steps_per_loop)
         return learner
 
@@ -237,6 +244,16 @@ def _with_classes(configurable, num_classes):
     if "num_classes" in inspect.signature(target).parameters:
         return configurable(num_classes=num_classes)
     return configurable()
+
+
+def _checked_precision(precision):
+    if precision not in ("float32", "mixed_bfloat16"):
+        raise ValueError(
+            '`train.precision` must be "float32" or "mixed_bfloat16". "mixed_float16" would need '
+            "gradients scaled against underflow, which the prox term, weight decay and clipping "
+            f"do not allow for. Received: {precision=}"
+        )
+    return precision
 
 
 def _largest_divisor(number, limit):

@@ -6,7 +6,7 @@ import tensorflow as tf
 from ccpdml import losses
 from ccpdml.models import encoder as encoders
 from ccpdml.ops import precision, replicas
-from ccpdml.training import gradients, loop, optimizers, stacks
+from ccpdml.training import gradients, loop, optimizers, stacks, warm_up
 from ccpdml.training.snapshot import Snapshot
 
 
@@ -32,9 +32,14 @@ class MetricLearner(tf.keras.Model):
         proxy_learning_rate_multiplier: how many times faster the criterion's weights learn.
         preprocess: function of an image batch, run on the device before the encoder; None takes
             images as they come.
+        warm_up_steps: steps at the start in which the backbone rests and only the embedding head
+            and the criterion learn, int.
+        jit_compile: whether XLA compiles the criterion; only for one that writes no weights in its
+            call, as memories and miners that draw do.
 
     Raises:
-        ValueError: if the weights are negative or the encoder gives no vectors.
+        ValueError: if the weights are negative, the encoder gives no vectors, or XLA cannot
+            compile the criterion.
 
     Source: the paper, section 4; order of the gradient terms from the original program.
     """
@@ -50,6 +55,8 @@ class MetricLearner(tf.keras.Model):
         clip_value=None,
         proxy_learning_rate_multiplier=1.0,
         preprocess=None,
+        warm_up_steps=0,
+        jit_compile=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -65,6 +72,8 @@ class MetricLearner(tf.keras.Model):
         self.clip_norm, self.clip_value = clip_norm, clip_value
         self.proxy_learning_rate_multiplier = proxy_learning_rate_multiplier
         self.preprocess = preprocess or tf.identity
+        self.warm_up_steps = warm_up_steps
+        self.measure = _compiled(self.criterion) if jit_compile else self.criterion
         self.loss_tracker = tf.keras.metrics.Mean(name="loss")
         self.prox_center = None
         self.built = True
@@ -87,6 +96,7 @@ class MetricLearner(tf.keras.Model):
         self.criterion_weights = list(self.criterion.trainable_variables)
         self.decayed = [_decays(self.encoder, v) for v in self.encoder_weights]
         self.decayed += [self.decay_proxies] * len(self.criterion_weights)
+        self.is_backbone = warm_up.backbone_mask(self.encoder) if self.warm_up_steps else None
         with self.distribute_strategy.scope():
             self.optimizer.build(self.encoder_weights)
             self.criterion_optimizer = self._linked_optimizer()
@@ -134,7 +144,7 @@ class MetricLearner(tf.keras.Model):
         variables = self.encoder_weights + self.criterion_weights
         with tf.GradientTape() as tape:
             embeddings = replicas.gather(self(images, training=True))
-            loss = self.criterion(embeddings, replicas.gather(labels))
+            loss = self.measure(embeddings, replicas.gather(labels))
             loss += sum(self.encoder.losses)
             # Every replica computes the whole loss, and their gradients are summed.
             share = loss / num_replicas
@@ -156,6 +166,9 @@ class MetricLearner(tf.keras.Model):
                 gradients.add_decay([step], [variable], rate)[0] if rate else step
                 for step, variable, rate in zip(steps, variables, rates, strict=True)
             ]
+        if self.warm_up_steps:
+            is_over = tf.convert_to_tensor(self.optimizer.iterations) >= self.warm_up_steps
+            steps[:count] = warm_up.hold(steps[:count], self.is_backbone, is_over)
         steps = gradients.clip(steps, self.clip_norm, self.clip_value)
         if self.criterion_weights:
             stacks.apply_summed_gradients(
@@ -186,6 +199,15 @@ def _check(encoder, prox_weight, weight_decay, multiplier):
             "`proxy_learning_rate_multiplier` must be above 0. "
             f"Received: proxy_learning_rate_multiplier={multiplier}"
         )
+
+
+def _compiled(criterion):
+    if criterion.non_trainable_weights:
+        raise ValueError(
+            "`jit_compile` is for criteria that keep nothing between steps. "
+            f"Received: {type(criterion).__name__}"
+        )
+    return tf.function(criterion, jit_compile=True)
 
 
 def _decays(encoder, variable):
