@@ -59,8 +59,7 @@ def training_batches(image_set, sampler, view, seed=0, first_step=0, num_steps=N
     if image_set.in_memory:
         return _pixel_views(image_set, look, draws)
     num_images = None if num_steps is None else num_steps * share
-    views = _file_views(image_set, look, draws, num_images, index_at)
-    return views.batch(share, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+    return _file_views(image_set, look, draws, share, num_images, index_at)
 
 
 def image_batches(image_set, view, batch_size, indices=None, seed=0):
@@ -91,8 +90,7 @@ def image_batches(image_set, view, batch_size, indices=None, seed=0):
 
     if image_set.in_memory:
         return _pixel_views(image_set, look, draws)
-    views = _file_views(image_set, look, draws, len(indices), indices.__getitem__)
-    return views.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+    return _file_views(image_set, look, draws, batch_size, len(indices), indices.__getitem__)
 
 
 def _seeds(key, count):
@@ -113,10 +111,11 @@ def _pixel_views(image_set, look, draws):
     return batches.prefetch(tf.data.AUTOTUNE)
 
 
-def _file_views(image_set, look, draws, num_images, index_at):
-    """Views of files one by one, decoded on all cores; `look` and `draws` as for pixels.
+def _file_views(image_set, look, draws, batch_size, num_images, index_at):
+    """Batches of views of files, decoded one by one on all cores; `look`, `draws` as for pixels.
 
     Args:
+        batch_size: images per batch.
         num_images: images altogether; None is endless.
         index_at: function of a position -> index of its image, to name one that cannot be read.
     """
@@ -125,7 +124,12 @@ def _file_views(image_set, look, draws, num_images, index_at):
         lambda position, index, seed: (position, look(images, index, seed)),
         num_parallel_calls=tf.data.AUTOTUNE,
     )
-    return _without_gaps(views, num_images, lambda at: image_set.images[index_at(int(at))])
+    batches = views.ignore_errors().batch(batch_size, drop_remainder=num_images is None)
+
+    def path_at(position):
+        return image_set.images[index_at(int(position))]
+
+    return _without_gaps(batches, batch_size, num_images, path_at).prefetch(tf.data.AUTOTUNE)
 
 
 def _on_cpu(array):
@@ -133,41 +137,54 @@ def _on_cpu(array):
         return tf.constant(array)
 
 
-def _without_gaps(numbered, num_elements, path_at):
-    """Turns the error of an element into one that names its file.
+def _without_gaps(batches, batch_size, num_images, path_at):
+    """Turns a file that could not be read into an error that names it.
 
-    An op that cannot decode does not know whose bytes it has. So elements that fail are left out,
-    and a gap in the numbers tells which one it was; that costs the others next to nothing.
+    An op that cannot decode does not know whose bytes it has. So images that fail are left out,
+    and the gap in the numbers tells which one it was, at next to no cost for the others.
 
     Args:
-        numbered: dataset of (position, element).
-        num_elements: elements altogether; None is endless.
+        batches: dataset of (positions int64 [b], element), numbers 0, 1, ... but for gaps.
+        batch_size: images in every batch but the last.
+        num_images: images altogether; None is endless.
         path_at: function of a position -> path of its file.
 
     Returns:
         Dataset of elements.
     """
 
-    def fail(position):
-        path = path_at(position)
+    def fail(expected, positions):
+        present = np.isin(expected, positions)
+        path = path_at(expected[np.argmin(present)])
         raise ValueError(f"{path} cannot be read: {decoding.why_unreadable(path)}")
 
-    def check(expected, numbered_element):
-        position, element = numbered_element
-        checked = tf.cond(
-            tf.equal(position, expected),
-            lambda: expected,
-            lambda: tf.numpy_function(fail, [expected], tf.int64),
+    def check(number, batch):
+        positions, element = batch
+        expected = number * batch_size + tf.range(batch_size, dtype=tf.int64)
+        if num_images is not None:
+            expected = expected[: num_images - number * batch_size]
+        same = tf.cond(
+            tf.equal(tf.size(positions), tf.size(expected)),
+            lambda: tf.reduce_all(positions == expected),
+            lambda: False,
         )
-        with tf.control_dependencies([checked]):
-            return expected + 1, tf.nest.map_structure(tf.identity, element)
+        alright = tf.cond(
+            same, lambda: same, lambda: tf.numpy_function(fail, [expected, positions], tf.bool)
+        )
+        with tf.control_dependencies([alright]):
+            return tf.nest.map_structure(shaped, element)
 
-    read = numbered.ignore_errors()
-    if num_elements is not None:
-        # A number out of order at the end, where a failed last element would leave no gap.
-        end = tf.nest.map_structure(
-            lambda spec: tf.zeros(spec.shape, spec.dtype), read.element_spec
-        )
-        read = read.concatenate(tf.data.Dataset.from_tensors((tf.constant(-1, tf.int64), end[1])))
-    elements = read.scan(tf.constant(0, tf.int64), check)
-    return elements if num_elements is None else elements.take(num_elements)
+    def shaped(tensor):
+        whole = num_images is None or num_images % batch_size == 0
+        return tf.ensure_shape(tensor, [batch_size if whole else None, *tensor.shape[1:]])
+
+    if num_images is None:
+        return batches.enumerate().map(check)
+    # One batch too many: where the last images fail, it is in the place of a batch that lacks.
+    end = tf.nest.map_structure(_zeros, batches.element_spec)
+    batches = batches.concatenate(tf.data.Dataset.from_tensors(end)).enumerate()
+    return batches.take(-(-num_images // batch_size)).map(check)
+
+
+def _zeros(spec):
+    return tf.zeros([0 if size is None else size for size in spec.shape], spec.dtype)

@@ -85,8 +85,7 @@ class RandomResizedCrop:
         image = decoding.decode_window(tf.io.read_file(path), window)
         if self.mirror:
             # Before the resize and by `reverse`: a slice of stride -1 takes ten times as long.
-            mirrored = tf.random.stateless_uniform([], seed + [0, 1]) < 0.5
-            image = tf.cond(mirrored, lambda: tf.reverse(image, [1]), lambda: image)
+            image = tf.cond(seed[0] % 2 == 0, lambda: tf.reverse(image, [1]), lambda: image)
         return _to_uint8(tf.image.resize(image, [self.size, self.size]))
 
 

@@ -19,7 +19,7 @@ def check(**values):
     return caught.value.code
 
 
-def test_command_runs_without_installing_anything_else(tmp_path):
+def test_command_runs_from_the_shell(tmp_path):
     root = miniatures.sop(tmp_path)
     command = [sys.executable, "experiments/check_data.py", "--dataset=sop", f"--root={root}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
