@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ccpdml.metrics import arrays, scan, search
+from ccpdml.metrics import arrays, scoring, search
 from ccpdml.metrics import matches as matching
 
 
@@ -47,13 +47,35 @@ def retrieval(
     Source: Musgrave et al., A Metric Learning Reality Check (2020), section 3.2.
     """
     values = per_query(query, query_labels, gallery, gallery_labels, recall_at, max_memory_bytes)
-    has_match = values.pop("num_matches") > 0
-    result = {name: float(value[has_match].mean()) for name, value in values.items()}
+    return average(values, query_labels if per_class else None)
+
+
+def average(values, labels=None):
+    """Averages what `per_query` returned over the queries that have a match.
+
+    Args:
+        values: dict of `per_query`; of several parts of the queries, joined.
+        labels: [num_queries] or [num_queries, 1], to add averages over classes; or None.
+
+    Returns:
+        As `retrieval`.
+
+    Raises:
+        ValueError: if no query has a match.
+    """
+    has_match = values["num_matches"] > 0
+    if not has_match.any():
+        raise ValueError(
+            "At least one query must have a match in the gallery. "
+            f"Received: {len(has_match)} queries without"
+        )
+    scores = {name: v[has_match] for name, v in values.items() if name != "num_matches"}
+    result = {name: float(score.mean()) for name, score in scores.items()}
     result["num_queries"] = int(has_match.sum())
     result["num_lone_queries"] = int((~has_match).sum())
-    if per_class:
-        labels = np.asarray(query_labels).reshape(-1)
-        result["per_class"] = _class_averages(values, labels, has_match)
+    if labels is not None:
+        labels = arrays.labels(labels, len(has_match), "labels")
+        result["per_class"] = _class_averages(scores, labels[has_match])
     return result
 
 
@@ -64,14 +86,22 @@ def per_query(
     gallery_labels=None,
     recall_at=(1,),
     max_memory_bytes=search.MAX_MEMORY_BYTES,
+    part=slice(None),
 ):
     """The metrics of `retrieval` for each query.
 
-    Args: as `retrieval`.
+    Several workers can each score a `part`; the parts, joined, go to `average`.
+
+    Args:
+        query, query_labels, gallery, gallery_labels, recall_at, max_memory_bytes: as `retrieval`.
+        part: slice of the queries to score.
 
     Returns:
-        Dict of float64 [num_queries] (NaN where a query has no match) under the names of
-        `retrieval`, and 'num_matches', int [num_queries].
+        Dict of float64 [num_queries in the part] (NaN where a query has no match) under the names
+        of `retrieval`, and 'num_matches', int [num_queries in the part].
+
+    Raises:
+        ValueError: as `retrieval`, but queries without matches are none.
     """
     if not recall_at or min(recall_at) < 1:
         raise ValueError(f"`recall_at` must be ints >= 1. Received: {recall_at=}")
@@ -82,100 +112,20 @@ def per_query(
     if gallery_labels is None:
         gallery_labels = query_labels
     gallery_labels = arrays.labels(gallery_labels, len(gallery), "gallery_labels")
-    everything = matching.Matches(query, gallery, excluded, query_labels, gallery_labels)
-    scored = np.flatnonzero(everything.counts)
-    if not scored.size:
-        raise ValueError(
-            "At least one query must have a match in the gallery. "
-            f"Received: num_queries={len(query)}, gallery_size={len(gallery)}"
-        )
-    values = _scores(everything.take(scored), sorted(set(recall_at)), max_memory_bytes)
-    return {"num_matches": everything.counts} | {
-        name: _spread(value, scored, len(query)) for name, value in values.items()
-    }
+    matches = matching.Matches(query, gallery, excluded, query_labels, gallery_labels)
+    matches = matches.take(np.arange(len(query))[part])
+    cutoffs = sorted(set(recall_at))
+    values = {name: np.full(len(matches.counts), np.nan) for name in scoring.names(cutoffs)}
+    scored = np.flatnonzero(matches.counts)
+    if scored.size:
+        scores = scoring.scores(matches.take(scored), cutoffs, max_memory_bytes)
+        for name, score in scores.items():
+            values[name][scored] = score
+    return values | {"num_matches": matches.counts}
 
 
-def _scores(matches, recall_at, max_memory_bytes):
-    """Each metric for queries that all have a match: dict of float64 [num_queries]."""
-    few = matches.counts < recall_at[-1]
-    reach = matches.nearest_squared_distances(few) if few.any() else None
-    task = scan.Task(
-        matches.query, matches.gallery, matches.counts, matches.excluded, reach, recall_at[-1]
-    )
-    parts = [_score_block(matches, found, recall_at) for found in scan.scan(task, max_memory_bytes)]
-    values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    first = values.pop("first_match")
-    unsure = np.flatnonzero(values.pop("unsure"))
-    if unsure.size:
-        first[unsure] = _first_matches(matches.take(unsure), recall_at[-1], max_memory_bytes)
-    recalls = {f"recall_at_{k}": (first <= k).astype(np.float64) for k in recall_at}
-    return values | recalls
-
-
-def _score_block(matches, found, recall_at):
-    """The metrics of one block, the rank of the first match, and whether that rank is unsure."""
-    sizes = matches.counts[found.queries]
-    starts = np.cumsum(sizes) - sizes
-    rows = np.repeat(np.arange(len(sizes)), sizes)
-    ranks = np.arange(len(rows)) - starts[rows] + 1
-    hits = matches.gallery_labels[found.columns] == matches.query_labels[found.queries][rows]
-    hits_so_far = np.cumsum(hits)
-    hits_so_far -= (hits_so_far - hits)[starts][rows]
-    first = np.minimum.reduceat(np.where(hits, ranks, np.inf), starts)
-    first, unsure = _with_counts(first, found.closer, recall_at)
-    return {
-        "precision_at_1": hits[starts].astype(np.float64),
-        "r_precision": np.add.reduceat(hits, starts, dtype=np.float64) / sizes,
-        "mean_average_precision_at_r": np.add.reduceat(hits * hits_so_far / ranks, starts) / sizes,
-        "first_match": first,
-        "unsure": unsure,
-    }
-
-
-def _with_counts(first, closer, recall_at):
-    """Ranks of first matches beyond R, from the counts of nearer gallery rows.
-
-    Args:
-        first: rank of the first match, inf beyond R, float64 [n].
-        closer: as `scan.Found.closer`.
-        recall_at: ints; a rank matters only by which of them it reaches.
-
-    Returns:
-        Ranks, float64 [n], and whether the counts leave open which K they reach, bool [n].
-    """
-    if closer is None:
-        return first, np.zeros(len(first), bool)
-    beyond = np.isinf(first)
-    least, most = closer
-    open_at = [(least < k) & (k < most) for k in recall_at]
-    return np.where(beyond, most, first), beyond & np.any(open_at, axis=0)
-
-
-def _first_matches(matches, depth, max_memory_bytes):
-    """Rank of each query's first match among its `depth` nearest, else inf, float64 [n]."""
-    available = len(matches.gallery) - (matches.excluded >= 0)
-    sizes = np.minimum(depth, available)
-    task = scan.Task(matches.query, matches.gallery, sizes, matches.excluded)
-    first = np.empty(len(sizes))
-    for found in scan.scan(task, max_memory_bytes):
-        size = sizes[found.queries][0]
-        labels = matches.gallery_labels[found.columns].reshape(-1, size)
-        hits = labels == matches.query_labels[found.queries, None]
-        first[found.queries] = np.where(hits.any(axis=1), hits.argmax(axis=1) + 1, np.inf)
-    return first
-
-
-def _spread(values, places, size):
-    spread = np.full(size, np.nan)
-    spread[places] = values
-    return spread
-
-
-def _class_averages(values, labels, has_match):
-    """Averages of float64 [num_queries] metrics over each class of the queries with a match."""
-    names, rows = np.unique(labels[has_match], return_inverse=True)
+def _class_averages(scores, labels):
+    names, rows = np.unique(labels, return_inverse=True)
     counts = np.bincount(rows)
-    averages = {
-        name: np.bincount(rows, value[has_match]) / counts for name, value in values.items()
-    }
+    averages = {name: np.bincount(rows, score) / counts for name, score in scores.items()}
     return {"labels": names, "num_queries": counts} | averages

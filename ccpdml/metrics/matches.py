@@ -27,7 +27,9 @@ class Matches:
         self.counts = self.class_sizes - (excluded >= 0)
 
     def take(self, queries):
-        """The same for some of the queries, int [n]."""
+        """The same for some of the queries, increasing ints [n]."""
+        if len(queries) == len(self.query):
+            return self
         chosen = [values[queries] for values in (self.query, self.excluded, self.query_labels)]
         return Matches(chosen[0], self.gallery, chosen[1], chosen[2], self.gallery_labels)
 

@@ -64,6 +64,23 @@ def retrieval_gallery(
     sheet.save(path)
 
 
+def best_and_worst(scores, count):
+    """Queries to show: the `count` with the highest scores, then the `count` with the lowest.
+
+    Args:
+        scores: float [num_queries], such as 'mean_average_precision_at_r' of
+            `metrics.per_query`; NaN (no match) is never chosen.
+        count: int.
+
+    Returns:
+        Int [2 * count], or fewer if there are fewer queries.
+    """
+    scored = np.flatnonzero(~np.isnan(scores))
+    order = scored[np.argsort(scores[scored], kind="stable")]
+    count = min(count, len(order) // 2)
+    return np.concatenate([order[::-1][:count], order[:count]])
+
+
 class _Sheet:
     """A white page with a head line, and framed tiles with a caption in rows and columns."""
 

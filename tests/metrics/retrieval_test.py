@@ -166,16 +166,19 @@ def test_memory_bound_does_not_change_results(max_memory_bytes):
     assert result == expected
 
 
-def test_queries_in_parts_give_the_values_of_the_whole():
-    query, labels = clustered(130, 5, 12, spread=1.5)
-    gallery, gallery_labels = clustered(150, 5, 12, spread=1.5)
-    whole = metrics.per_query(query, labels, gallery, gallery_labels)
-    parts = [
-        metrics.per_query(query[part], labels[part], gallery, gallery_labels)
-        for part in (slice(0, 50), slice(50, 130))
-    ]
-    for name, values in whole.items():
-        np.testing.assert_array_equal(np.concatenate([part[name] for part in parts]), values)
+@pytest.mark.parametrize("self_retrieval", [True, False])
+def test_queries_scored_in_parts_average_to_the_whole(self_retrieval):
+    sides = clustered(130, 5, 12, spread=1.5)
+    sides += () if self_retrieval else clustered(150, 5, 12, spread=1.5, seed=1)
+    parts = [metrics.per_query(*sides, part=part) for part in (slice(0, 50), slice(50, None))]
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    assert metrics.average(joined) == metrics.retrieval(*sides)
+
+
+def test_a_part_in_which_no_query_has_a_match_is_counted():
+    values = metrics.per_query([[0.0], [1.0], [2.0]], [0, 0, 1], part=slice(2, 3))
+    np.testing.assert_array_equal(values["num_matches"], [0])
+    np.testing.assert_array_equal(values["r_precision"], [np.nan])
 
 
 @pytest.mark.parametrize("self_retrieval", [True, False])

@@ -107,3 +107,9 @@ def test_bad_galleries_are_named(tmp_path):
         gallery.retrieval_gallery(images, [0, 1], [[1]], tmp_path / "gallery.png")
     with pytest.raises(ValueError, match="same length.*len.queries.=2"):
         gallery.retrieval_gallery(images, [0, 1], [[1]], tmp_path / "gallery.png", queries=[0, 1])
+
+
+def test_best_and_worst_queries_leave_out_those_without_a_match():
+    scores = np.array([0.5, np.nan, 1.0, 0.0, 0.2])
+    np.testing.assert_array_equal(gallery.best_and_worst(scores, 1), [2, 3])
+    np.testing.assert_array_equal(gallery.best_and_worst(scores, 9), [2, 0, 3, 4])

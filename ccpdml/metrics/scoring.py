@@ -1,0 +1,92 @@
+"""From the nearest rows of queries to their scores."""
+
+import numpy as np
+
+from ccpdml.metrics import scan
+
+
+def names(recall_at):
+    """Names of the scores, R@K for each K of `recall_at`."""
+    return [
+        *("precision_at_1", "r_precision", "mean_average_precision_at_r"),
+        *(f"recall_at_{k}" for k in recall_at),
+    ]
+
+
+def scores(matches, recall_at, max_memory_bytes):
+    """Each metric of each query.
+
+    Args:
+        matches: `Matches` whose queries all have one.
+        recall_at: the K of R@K, increasing ints.
+        max_memory_bytes: as of `scan.scan`.
+
+    Returns:
+        Dict of float64 [num_queries] by the names of `metrics.retrieval`.
+    """
+    few = matches.counts < recall_at[-1]
+    reach = matches.nearest_squared_distances(few) if few.any() else None
+    task = scan.Task(
+        matches.query, matches.gallery, matches.counts, matches.excluded, reach, recall_at[-1]
+    )
+    parts = [_score_block(matches, found, recall_at) for found in scan.scan(task, max_memory_bytes)]
+    values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    first = values.pop("first_match")
+    unsure = np.flatnonzero(values.pop("unsure"))
+    if unsure.size:
+        first[unsure] = _first_matches(matches.take(unsure), recall_at[-1], max_memory_bytes)
+    recalls = {f"recall_at_{k}": (first <= k).astype(np.float64) for k in recall_at}
+    return values | recalls
+
+
+def _score_block(matches, found, recall_at):
+    """The metrics of one block, the rank of the first match, and whether that rank is unsure."""
+    sizes = matches.counts[found.queries]
+    starts = np.cumsum(sizes) - sizes
+    rows = np.repeat(np.arange(len(sizes)), sizes)
+    ranks = np.arange(len(rows)) - starts[rows] + 1
+    hits = matches.gallery_labels[found.columns] == matches.query_labels[found.queries][rows]
+    hits_so_far = np.cumsum(hits)
+    hits_so_far -= (hits_so_far - hits)[starts][rows]
+    first = np.minimum.reduceat(np.where(hits, ranks, np.inf), starts)
+    first, unsure = _with_counts(first, found.closer, recall_at)
+    return {
+        "precision_at_1": hits[starts].astype(np.float64),
+        "r_precision": np.add.reduceat(hits, starts, dtype=np.float64) / sizes,
+        "mean_average_precision_at_r": np.add.reduceat(hits * hits_so_far / ranks, starts) / sizes,
+        "first_match": first,
+        "unsure": unsure,
+    }
+
+
+def _with_counts(first, closer, recall_at):
+    """Ranks of first matches beyond R, from the counts of nearer gallery rows.
+
+    Args:
+        first: rank of the first match, inf beyond R, float64 [n].
+        closer: as `scan.Found.closer`.
+        recall_at: ints; a rank matters only by which of them it reaches.
+
+    Returns:
+        Ranks, float64 [n], and whether the counts leave open which K they reach, bool [n].
+    """
+    if closer is None:
+        return first, np.zeros(len(first), bool)
+    beyond = np.isinf(first)
+    least, most = closer
+    open_at = [(least < k) & (k < most) for k in recall_at]
+    return np.where(beyond, most, first), beyond & np.any(open_at, axis=0)
+
+
+def _first_matches(matches, depth, max_memory_bytes):
+    """Rank of each query's first match among its `depth` nearest, else inf, float64 [n]."""
+    available = len(matches.gallery) - (matches.excluded >= 0)
+    sizes = np.minimum(depth, available)
+    task = scan.Task(matches.query, matches.gallery, sizes, matches.excluded)
+    first = np.empty(len(sizes))
+    for found in scan.scan(task, max_memory_bytes):
+        size = sizes[found.queries][0]
+        labels = matches.gallery_labels[found.columns].reshape(-1, size)
+        hits = labels == matches.query_labels[found.queries, None]
+        first[found.queries] = np.where(hits.any(axis=1), hits.argmax(axis=1) + 1, np.inf)
+    return first
