@@ -32,6 +32,7 @@ setup(
     packages=find_packages(include=["ccpdml*"]),
     package_data={"ccpdml": ["py.typed"], "ccpdml.reports": ["*.csv", "*.json"]},
     # Wide enough for both stacks; requirements.txt and requirements-addons.txt choose one.
+    # fonttools comes with matplotlib, h5py with TensorFlow.
     install_requires=[
         "absl-py>=2.0",
         "gin-config>=0.5.0",

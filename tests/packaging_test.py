@@ -1,5 +1,6 @@
 """What a user installs: a wheel of the library and of nothing else."""
 
+import ast
 import pathlib
 import re
 import shutil
@@ -12,6 +13,12 @@ import pytest
 import ccpdml
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+# Names of packages that are not those of their modules.
+DISTRIBUTIONS = {"PIL": "pillow", "absl": "absl-py", "gin": "gin-config", "sklearn": "scikit-learn"}
+# What a package we need brings along, and what is imported only by those who have it.
+BROUGHT_ALONG = {"fontTools": "matplotlib", "h5py": "tensorflow", "keras": "tensorflow"}
+OPTIONAL = {"tensorflow_addons", "torch", "onnx", "tf2onnx"}
 
 
 @pytest.fixture(scope="module")
@@ -68,13 +75,36 @@ def test_installed_wheel_imports_elsewhere_and_leaves_gin_alone(wheel, tmp_path)
     subprocess.run([sys.executable, "-I", "-c", program], check=True, cwd=tmp_path)
 
 
+def packages(lines):
+    """The names of packages, in lower case, that requirement lines begin with."""
+    found = (re.match(r"[A-Za-z][\w.-]*", line.strip()) for line in lines)
+    return {match.group().lower() for match in found if match}
+
+
+def install_requires():
+    setup = (ROOT / "setup.py").read_text(encoding="utf-8")
+    listed = re.search(r"install_requires=\[(.*?)\]", setup, re.DOTALL).group(1)
+    return packages(re.findall(r'"([^"]+)"', listed))
+
+
 @pytest.mark.parametrize("name", ["requirements.txt", "requirements-addons.txt"])
 def test_requirements_name_what_the_package_needs(name):
-    def packages(lines):
-        found = (re.match(r"[A-Za-z][\w.-]*", line.strip()) for line in lines)
-        return {match.group().lower() for match in found if match}
-
-    setup = (ROOT / "setup.py").read_text(encoding="utf-8")
-    needed = re.search(r"install_requires=\[(.*?)\]", setup, re.DOTALL).group(1)
     listed = packages((ROOT / name).read_text(encoding="utf-8").splitlines())
-    assert packages(re.findall(r'"([^"]+)"', needed)) <= listed
+    assert install_requires() <= listed
+
+
+def imported(path):
+    """Top-level names of the modules that a file imports, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield node.module.split(".")[0]
+
+
+def test_what_the_package_imports_is_what_it_requires():
+    files = [*(ROOT / "ccpdml").rglob("*.py"), *(ROOT / "experiments").rglob("*.py")]
+    names = {name for path in files for name in imported(path)}
+    names -= set(sys.stdlib_module_names) | OPTIONAL | {"ccpdml", "experiments"}
+    names = {BROUGHT_ALONG.get(name, name) for name in names}
+    assert {DISTRIBUTIONS.get(name, name) for name in names} <= install_requires()
