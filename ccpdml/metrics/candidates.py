@@ -11,10 +11,12 @@ class Candidates:
     Args:
         sizes: gallery rows wanted per query, int [num_rows], all >= 1.
         slack: scores that differ by less may be in the wrong order, float.
+        counter: `Counter` that is shown every score that matters to it, or None.
     """
 
-    def __init__(self, sizes, slack):
-        self.sizes, self.slack = sizes, slack
+    def __init__(self, sizes, slack, counter=None):
+        self.sizes, self.slack = sizes, np.float32(slack)
+        self.counter = counter
         self.floor = None
         self.held = _entries([], [], [])
         self.waiting = []
@@ -22,12 +24,18 @@ class Candidates:
     def see(self, scores, columns):
         """Takes float32 [num_rows, width] scores of the gallery rows `columns`, int [width]."""
         if self.floor is None:
-            self.floor = _reached(scores, self.sizes) - np.float32(self.slack)
-        flat = np.flatnonzero(scores > self.floor[:, None])
+            self.floor = _reached(scores, self.sizes) - self.slack
+        lowest = self.floor
+        if self.counter:
+            lowest = np.minimum(lowest, self.counter.below)
+        flat = np.flatnonzero(scores > lowest[:, None])
         rows, places = np.divmod(flat, scores.shape[1])
-        self.waiting.append(_entries(rows, columns[places], scores.ravel()[flat]))
-        if sum(map(len, self.waiting)) > len(self.held) + self.sizes.sum():
-            self.prune()
+        values = scores.ravel()[flat]
+        if self.counter:
+            self.counter.see(rows, values)
+            high = values > self.floor[rows]
+            rows, places, values = rows[high], places[high], values[high]
+        self._add(_entries(rows, columns[places], values))
 
     def prune(self):
         """Drops what cannot be among the nearest any more; returns entries sorted by row."""
@@ -37,51 +45,45 @@ class Candidates:
         starts = np.concatenate([[0], ends[:-1]])
         full = np.flatnonzero(ends - starts >= self.sizes)
         worst_kept = held["score"][starts[full] + self.sizes[full] - 1]
-        self.floor[full] = np.maximum(self.floor[full], worst_kept - np.float32(self.slack))
+        self.floor[full] = np.maximum(self.floor[full], worst_kept - self.slack)
         self.held, self.waiting = held[held["score"] > self.floor[held["row"]]], []
         return self.held
 
+    def _add(self, entries):
+        self.waiting.append(entries)
+        if sum(map(len, self.waiting)) > len(self.held) + self.sizes.sum():
+            self.prune()
+
 
 class Counter:
-    """Counts the gallery rows whose score is above a given one: at least, and at most.
+    """Counts gallery rows with a higher score than a given one: at least and at most.
 
     Args:
-        reached: float64 [num_rows], the score to beat.
-        slack: as in `Candidates`.
+        reached: the score to beat, float64 [num_rows].
+        slack: as of `Candidates`.
+        limit: a row that is beaten more often is not counted further, int.
     """
 
-    def __init__(self, reached, slack):
-        self.above = (reached + slack).astype(np.float32)[:, None]
-        self.below = (reached - slack).astype(np.float32)[:, None]
+    def __init__(self, reached, slack, limit):
+        self.limit = limit
+        self.above = (reached + slack).astype(np.float32)
+        self.below = (reached - slack).astype(np.float32)
         self.least = np.zeros(len(reached), np.int64)
         self.most = np.zeros(len(reached), np.int64)
 
-    def see(self, scores):
-        """Takes float32 [num_rows, width]."""
-        mask = np.zeros((len(scores), -(-scores.shape[1] // 8) * 8), bool)
-        flags = mask[:, : scores.shape[1]]
-        np.greater(scores, self.above, out=flags)
-        self.least += count_true(mask)
-        np.greater_equal(scores, self.below, out=flags)
-        self.most += count_true(mask)
-
-
-def count_true(mask):
-    """Flags set in each row of bool [num_rows, width]; width a multiple of 8, at most 2040.
-
-    Eight flags at a time are added as one integer, whose bytes hold up to 255 each: several times
-    faster than `np.count_nonzero(mask, axis=1)`.
-    """
-    lanes = mask.view(np.uint64).sum(axis=1)
-    return lanes.view(np.uint8).reshape(-1, 8).sum(axis=1, dtype=np.int64)
+    def see(self, rows, scores):
+        """Takes all scores above `below` so far unseen, any order; lower ones do no harm."""
+        self.most += np.bincount(rows[scores > self.below[rows]], minlength=len(self.most))
+        self.least += np.bincount(rows[scores > self.above[rows]], minlength=len(self.least))
+        self.below[self.least > self.limit] = np.inf
 
 
 def _reached(scores, sizes):
     """A score per row that at least `sizes` of its entries reach (-inf: not known)."""
     width = 1 if sizes.max() * 2 * GROUP > scores.shape[1] else GROUP
     num_groups = scores.shape[1] // width
-    grouped = scores[:, : num_groups * width].reshape(len(scores), num_groups, width)
-    best = np.sort(grouped.max(axis=2), axis=1)
+    grouped = scores[:, : num_groups * width].reshape(len(scores), width, num_groups)
+    best = np.sort(grouped.max(axis=1), axis=1)
     known = np.take_along_axis(best, np.maximum(num_groups - sizes, 0)[:, None], axis=1)[:, 0]
     return np.where(sizes <= num_groups, known, np.float32(-np.inf))
 

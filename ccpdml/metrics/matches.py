@@ -37,9 +37,9 @@ class Matches:
         """Squared distance to the nearest match, for the queries `wanted` (bool [num_queries]).
 
         Returns:
-            Float64 [num_queries]; inf (farther than everything) where not wanted.
+            Float64 [num_queries]; -inf (nothing is nearer) where not wanted.
         """
-        nearest = np.full(len(self.query), np.inf)
+        nearest = np.full(len(self.query), -np.inf)
         queries = np.flatnonzero(wanted)
         batch_of = np.cumsum(self.class_sizes[queries]) // space.VALUES_PER_READ
         for batch in np.split(queries, np.flatnonzero(np.diff(batch_of)) + 1):

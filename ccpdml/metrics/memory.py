@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 
-MAX_WIDTH = 2040  # gallery rows per tile; `candidates.count_true` cannot take more
+MAX_WIDTH = 2048  # gallery rows per tile
 MAX_ROWS = 1024  # queries per matrix product; larger ones are not faster
 TILE_BYTES = 24  # per value of a tile: read, moved, rounded
 SCORE_BYTES = 64  # per score: itself, masks, and the indices if all of them pass

@@ -18,7 +18,7 @@ class Task:
         sizes: gallery rows wanted per query, int [num_queries]; at least 1, at most what is there.
         excluded: gallery index that a query must not find (itself) or -1, int [num_queries].
         reach: squared distance per query within which to count gallery rows, float64
-            [num_queries], or None.
+            [num_queries], or None; -inf counts nothing.
         count_limit: counts above this need not be exact, int.
     """
 
@@ -97,19 +97,17 @@ class _Block:
     def __init__(self, task, space, queries):
         self.task, self.queries = task, queries
         self.sizes, self.excluded = task.sizes[queries], task.excluded[queries]
-        self.candidates = candidates.Candidates(self.sizes, space.slack)
         self.counter = None
         if task.reach is not None:
             reached = space.scores_at(task.query[queries], task.reach[queries])
-            self.counter = candidates.Counter(reached, space.slack)
+            self.counter = candidates.Counter(reached, space.slack, task.count_limit)
+        self.candidates = candidates.Candidates(self.sizes, space.slack, self.counter)
 
     def see(self, scores, columns):
         places = np.minimum(np.searchsorted(columns, self.excluded), len(columns) - 1)
         rows = np.flatnonzero(columns[places] == self.excluded)
         scores[rows, places[rows]] = -np.inf
         self.candidates.see(scores, columns)
-        if self.counter:
-            self.counter.see(scores)
 
     def found(self):
         held = self.candidates.prune()

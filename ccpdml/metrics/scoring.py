@@ -72,8 +72,8 @@ def _with_counts(first, closer, recall_at):
     """
     if closer is None:
         return first, np.zeros(len(first), bool)
-    beyond = np.isinf(first)
     least, most = closer
+    beyond = np.isinf(first) & (most > 0)  # a counted match counts itself
     open_at = [(least < k) & (k < most) for k in recall_at]
     return np.where(beyond, most, first), beyond & np.any(open_at, axis=0)
 
