@@ -25,7 +25,7 @@ flags.DEFINE_multi_integer("recall_at", [1, 10, 100, 1000], "K of R@K.")
 flags.DEFINE_integer("max_memory_mib", 512, "`max_memory_bytes` of the metrics, in MiB.")
 flags.DEFINE_integer("repeats", 3, "Pairs of runs; the median ratio is reported.")
 
-TILE = (1024, 2040)
+TILE = (1024, 2048)
 
 
 def draw(num_images, generator, centers):
