@@ -51,6 +51,11 @@ class Album(tf.keras.callbacks.Callback):
             self.pages.append((embeddings, np.asarray(proxies)))
 
 
+def backbone(shape):
+    """Two blocks; without batch normalization, an image is embedded alike in training and after."""
+    return models.small_cnn(shape, (32, 64), batch_norm=False)
+
+
 def train(digits, reinitialize):
     """Trains once; returns the pages before and after each re-initialization."""
     tf.keras.utils.set_random_seed(FLAGS.seed)
