@@ -32,6 +32,8 @@ CAPTIONS = {
     "embeddings": "Embeddings of training images and proxies",
     "retrieval": "Test queries and their nearest images",
 }
+CURVES = "Validation scores of all runs"
+CORE_SETS = "How far test classes reach from the best few of their images"
 NOTE = (
     "Scores are percentages over the queries of classes never trained on. ± is half the 95 % "
     "confidence interval of the mean over runs (Student's t). Published numbers: supplement of the "
@@ -80,10 +82,10 @@ def _page(all_runs, entries):
 def _comparison(all_runs):
     """Sections about several runs together."""
     drawn = [
-        (figures.learning_curves, {r.name: r.history for r in all_runs if r.history}),
-        (figures.core_set_curve, _core_set_radii(all_runs)),
+        (figures.learning_curves, {r.name: r.history for r in all_runs if r.history}, CURVES),
+        (figures.core_set_curve, _core_set_radii(all_runs), CORE_SETS),
     ]
-    pictures = [_drawn(draw, values) for draw, values in drawn if values]
+    pictures = [_drawn(draw, values, caption) for draw, values, caption in drawn if values]
     differences = tables.config_differences(all_runs)
     rows = [(name, *values) for name, values in differences]
     table = _table(("binding", *(run.name for run in all_runs)), rows, "words")
@@ -140,12 +142,12 @@ def _instances(history):
     return "<h3>Problem instances</h3>" + _table(columns.values(), cells)
 
 
-def _drawn(draw, values):
+def _drawn(draw, values, caption):
     """A figure that `draw(values, path)` makes."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "figure.png"
         draw(values, path)
-        return _figure(path.read_bytes(), "")
+        return _figure(path.read_bytes(), caption)
 
 
 def _figure(data, caption):

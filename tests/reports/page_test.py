@@ -4,8 +4,11 @@ import csv
 import html.parser
 import io
 import json
+import os
+import pathlib
 import shutil
 import subprocess
+import sys
 
 import pytest
 from PIL import Image
@@ -229,3 +232,12 @@ def test_a_browser_lays_the_page_out(tmp_path):
     assert picture.size == (900, 1400)
     darkest = [picture.crop((0, y, 900, y + 100)).getextrema()[0] for y in range(0, 600, 100)]
     assert max(darkest) < 128  # text or figure in every stripe of the upper part
+
+
+def test_the_command_writes_the_page(tmp_path):
+    run = make_run(tmp_path / "one")
+    command = [sys.executable, "experiments/report.py", f"--path={tmp_path / 'r.html'}", str(run)]
+    root = pathlib.Path(__file__).parents[2]
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    subprocess.run(command, check=True, cwd=root, env=environment, timeout=120)
+    assert (tmp_path / "r.html").is_file()
