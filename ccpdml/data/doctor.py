@@ -112,7 +112,7 @@ def _same_content(source, paths, fingerprints):
     for fingerprint, group in groups.items():
         if fingerprint < 0 or len(group) == 1:
             continue
-        same = f"the same content in {', '.join(group)}"
+        same = f"the same content in {_enumerate(group)}"
         if len({labels[path] for path in group}) == 1:
             notes.append(f"duplicate: {same}")
         elif source.published:
@@ -120,6 +120,11 @@ def _same_content(source, paths, fingerprints):
         else:
             problems.append(f"mislabelled: under different classes, {same}")
     return problems, notes
+
+
+def _enumerate(paths, most=3):
+    more = [f"{len(paths) - most} more"] if len(paths) > most else []
+    return ", ".join(paths[:most] + more)
 
 
 def _labels(source):

@@ -4,10 +4,14 @@ Pixels held in memory are gathered and viewed a batch at a time; files are decod
 all cores. Either way a batch depends on (seed, step) alone.
 """
 
+import os
+
 import numpy as np
 import tensorflow as tf
 
 from ccpdml.data import decoding
+
+_ENDLESS = 2**40
 
 
 def training_batches(image_set, sampler, view, seed=0, first_step=0, num_steps=None, shard=(0, 1)):
@@ -24,7 +28,7 @@ def training_batches(image_set, sampler, view, seed=0, first_step=0, num_steps=N
 
     Returns:
         `tf.data.Dataset` of (images uint8 [b, height, width, channels], labels int32 [b]) with
-        b = batch_size / n.
+        b = batch_size / n. A file that cannot be read is an error that names it.
 
     Raises:
         ValueError: if the shard is out of range or does not divide the batch.
@@ -37,29 +41,16 @@ def training_batches(image_set, sampler, view, seed=0, first_step=0, num_steps=N
         )
     share = sampler.batch_size // count
     slots = slice(index * share, (index + 1) * share)
-
-    def draw(step):
-        return sampler.batch(int(step))[slots], _seeds([seed, step], sampler.batch_size)[slots]
-
-    def draw_op(step):
-        indices, seeds = tf.numpy_function(draw, [step], [tf.int64, tf.int32], stateful=False)
-        positions = (step - first_step) * share + tf.range(share, dtype=tf.int64)
-        return positions, tf.ensure_shape(indices, [share]), tf.ensure_shape(seeds, [share, 2])
-
-    def index_at(position):
-        return draw(first_step + position // share)[0][position % share]
-
-    stop = np.iinfo(np.int64).max if num_steps is None else first_step + num_steps
-    draws = tf.data.Dataset.range(first_step, stop).map(draw_op)
     labels = tf.constant(image_set.labels)
 
-    def look(images, indices, seeds):
-        return view(tf.gather(images, indices), seeds), tf.gather(labels, indices)
+    def draw(number):
+        step = first_step + int(number)
+        return sampler.batch(step)[slots], _seeds([seed, step], sampler.batch_size)[slots]
 
-    if image_set.in_memory:
-        return _pixel_views(image_set, look, draws)
-    num_images = None if num_steps is None else num_steps * share
-    return _file_views(image_set, look, draws, share, num_images, index_at)
+    num_images = share * (_ENDLESS if num_steps is None else num_steps)
+    views = _views(image_set, view, draw, num_images, share)
+    batches = views.map(lambda indices, images: (images, tf.gather(labels, indices)))
+    return batches.prefetch(tf.data.AUTOTUNE)
 
 
 def image_batches(image_set, view, batch_size, indices=None, seed=0):
@@ -73,7 +64,8 @@ def image_batches(image_set, view, batch_size, indices=None, seed=0):
         seed: of the random views, int >= 0. Each image's is a function of (seed, position).
 
     Returns:
-        `tf.data.Dataset` of images, uint8 [b, height, width, channels].
+        `tf.data.Dataset` of images, uint8 [b, height, width, channels]. A file that cannot be
+        read is an error that names it.
 
     Raises:
         ValueError: if `batch_size` is below 1.
@@ -81,16 +73,17 @@ def image_batches(image_set, view, batch_size, indices=None, seed=0):
     if batch_size < 1:
         raise ValueError(f"`batch_size` must be at least 1. Received: {batch_size=}")
     indices = np.arange(len(image_set)) if indices is None else np.asarray(indices, np.int64)
-    draws = tf.data.Dataset.from_tensor_slices(
-        (np.arange(len(indices)), indices, _seeds([seed], len(indices)))
-    ).batch(batch_size)
+    seeds = _seeds([seed], len(indices))
 
-    def look(images, indices, seeds):
-        return view(tf.gather(images, indices), seeds)
+    def draw(number):
+        part = slice(number * batch_size, (number + 1) * batch_size)
+        return indices[part], seeds[part]
 
-    if image_set.in_memory:
-        return _pixel_views(image_set, look, draws)
-    return _file_views(image_set, look, draws, batch_size, len(indices), indices.__getitem__)
+    views = _views(image_set, view, draw, len(indices), batch_size)
+    images = views.map(lambda indices, images: images)
+    # Keras 2 asks for the number of batches before it predicts, and files hide it.
+    num_batches = tf.data.experimental.assert_cardinality(-(-len(indices) // batch_size))
+    return images.apply(num_batches).prefetch(tf.data.AUTOTUNE)
 
 
 def _seeds(key, count):
@@ -98,93 +91,102 @@ def _seeds(key, count):
     return np.random.default_rng(key).integers(2**31, size=(count, 2), dtype=np.int32)
 
 
-def _pixel_views(image_set, look, draws):
-    """Batches of views of pixels, a batch at a time.
+def _views(image_set, view, draw, num_images, batch_size):
+    """Batches of views.
 
     Args:
         image_set: the images.
-        look: function of (all images, indices, seeds) -> element of the result.
-        draws: dataset of (positions int64 [b], indices int64 [b], seeds int32 [b, 2]).
-    """
-    images = _on_cpu(image_set.images)
-    batches = draws.map(lambda positions, indices, seeds: look(images, indices, seeds))
-    return batches.prefetch(tf.data.AUTOTUNE)
-
-
-def _file_views(image_set, look, draws, batch_size, num_images, index_at):
-    """Batches of views of files, decoded one by one on all cores; `look`, `draws` as for pixels.
-
-    Args:
-        batch_size: images per batch.
-        num_images: images altogether; None is endless.
-        index_at: function of a position -> index of its image, to name one that cannot be read.
-    """
-    images = _on_cpu(image_set.images)
-    views = draws.unbatch().map(
-        lambda position, index, seed: (position, look(images, index, seed)),
-        num_parallel_calls=tf.data.AUTOTUNE,
-    )
-    batches = views.ignore_errors().batch(batch_size, drop_remainder=num_images is None)
-
-    def path_at(position):
-        return image_set.images[index_at(int(position))]
-
-    return _without_gaps(batches, batch_size, num_images, path_at).prefetch(tf.data.AUTOTUNE)
-
-
-def _on_cpu(array):
-    with tf.device("CPU:0"):
-        return tf.constant(array)
-
-
-def _without_gaps(batches, batch_size, num_images, path_at):
-    """Turns a file that could not be read into an error that names it.
-
-    An op that cannot decode does not know whose bytes it has. So images that fail are left out,
-    and the gap in the numbers tells which one it was, at next to no cost for the others.
-
-    Args:
-        batches: dataset of (positions int64 [b], element), numbers 0, 1, ... but for gaps.
+        view: see `ccpdml.data.views`.
+        draw: function of a batch's number -> (indices int64 [b], seeds int32 [b, 2]).
+        num_images: images altogether, int.
         batch_size: images in every batch but the last.
-        num_images: images altogether; None is endless.
-        path_at: function of a position -> path of its file.
 
     Returns:
-        Dataset of elements.
+        Dataset of (indices int64 [b], views uint8 [b, height, width, channels]).
     """
+    numbers = tf.data.Dataset.range(-(-num_images // batch_size))
+    with tf.device("CPU:0"):
+        images = tf.constant(image_set.images)
+    if not image_set.in_memory:
+        views = _file_views(images, view, draw, numbers, batch_size)
+        return _without_gaps(views, images, draw, num_images, batch_size)
+    size = batch_size if num_images % batch_size == 0 else None
 
-    def fail(expected, positions):
-        present = np.isin(expected, positions)
-        path = path_at(expected[np.argmin(present)])
+    def look(number):
+        indices, seeds = tf.numpy_function(draw, [number], [tf.int64, tf.int32], stateful=False)
+        indices, seeds = tf.ensure_shape(indices, [size]), tf.ensure_shape(seeds, [size, 2])
+        return indices, view(tf.gather(images, indices), seeds)
+
+    return numbers.map(look)
+
+
+def _file_views(paths, view, draw, numbers, batch_size):
+    """Numbered views of files, decoded on all cores, without those that fail.
+
+    Args:
+        paths: of all files, string [n].
+        numbers: dataset of the numbers of the batches.
+        view, draw, batch_size: as for `_views`.
+
+    Returns:
+        Dataset of (position int64, index int64, view uint8 [height, width, channels]).
+    """
+    files = paths.numpy()
+
+    def try_draw(number):
+        # Errors are ignored further on. So an error here, or a disk that went away, must end the
+        # views instead, or an endless pipeline would go on for ever looking for one.
+        try:
+            indices, seeds = draw(number)
+            return os.path.isfile(files[indices[0]]), indices, seeds
+        except Exception:  # `_without_gaps` draws again and raises it.
+            return False, np.zeros(batch_size, np.int64), np.zeros((batch_size, 2), np.int32)
+
+    def draw_op(number):
+        kinds = [tf.bool, tf.int64, tf.int32]
+        go_on, indices, seeds = tf.numpy_function(try_draw, [number], kinds, stateful=False)
+        go_on, indices = tf.ensure_shape(go_on, []), tf.ensure_shape(indices, [None])
+        return go_on, indices, tf.ensure_shape(seeds, [None, 2])
+
+    def look(position, draw):
+        index, seed = draw
+        return position, index, view(paths[index], seed)
+
+    draws = numbers.map(draw_op).take_while(lambda go_on, indices, seeds: go_on)
+    draws = draws.map(lambda go_on, indices, seeds: (indices, seeds)).unbatch().enumerate()
+    return draws.map(look, num_parallel_calls=tf.data.AUTOTUNE).ignore_errors()
+
+
+def _without_gaps(views, paths, draw, num_images, batch_size):
+    """Batches views, turning a file that failed into an error that names it.
+
+    An op that cannot decode does not know whose bytes it has. So views that fail are left out,
+    and the gap in their numbers tells which they were, at next to no cost for the others.
+    Arguments as for `_views` and from `_file_views`.
+    """
+    num_batches = -(-num_images // batch_size)
+
+    def check(number, positions):
+        first = number * batch_size
+        expected = np.arange(first, min(first + batch_size, num_images))
+        if np.array_equal(positions, expected):
+            return True
+        indices = draw(number)[0][~np.isin(expected, positions)]
+        failed = [path.decode() for path in paths.numpy()[indices]]
+        # Where a whole disk is gone some files were merely not looked at.
+        path = next((path for path in failed if not os.path.isfile(path)), failed[0])
         raise ValueError(f"{path} cannot be read: {decoding.why_unreadable(path)}")
 
-    def check(number, batch):
-        positions, element = batch
-        expected = number * batch_size + tf.range(batch_size, dtype=tf.int64)
-        if num_images is not None:
-            expected = expected[: num_images - number * batch_size]
-        same = tf.cond(
-            tf.equal(tf.size(positions), tf.size(expected)),
-            lambda: tf.reduce_all(positions == expected),
-            lambda: False,
-        )
-        alright = tf.cond(
-            same, lambda: same, lambda: tf.numpy_function(fail, [expected, positions], tf.bool)
-        )
-        with tf.control_dependencies([alright]):
-            return tf.nest.map_structure(shaped, element)
+    def check_op(number, batch):
+        positions, indices, images = batch
+        checked = tf.numpy_function(check, [number, positions], tf.bool)
+        size = batch_size if num_images % batch_size == 0 else None
+        with tf.control_dependencies([checked]):
+            return tf.ensure_shape(indices, [size]), tf.ensure_shape(images, [size, *view_shape])
 
-    def shaped(tensor):
-        whole = num_images is None or num_images % batch_size == 0
-        return tf.ensure_shape(tensor, [batch_size if whole else None, *tensor.shape[1:]])
-
-    if num_images is None:
-        return batches.enumerate().map(check)
-    # One batch too many: where the last images fail, it is in the place of a batch that lacks.
-    end = tf.nest.map_structure(_zeros, batches.element_spec)
-    batches = batches.concatenate(tf.data.Dataset.from_tensors(end)).enumerate()
-    return batches.take(-(-num_images // batch_size)).map(check)
-
-
-def _zeros(spec):
-    return tf.zeros([0 if size is None else size for size in spec.shape], spec.dtype)
+    batches = views.batch(batch_size)
+    view_shape = views.element_spec[2].shape
+    # One batch too many: where the last views fail, it takes the place of the batch that lacks.
+    end = [tf.zeros([0, *spec.shape], spec.dtype) for spec in views.element_spec]
+    batches = batches.concatenate(tf.data.Dataset.from_tensors(tuple(end)))
+    return batches.enumerate().take(num_batches).map(check_op)

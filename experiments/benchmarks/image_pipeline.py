@@ -9,6 +9,7 @@ check     what `check_data` does with small files: open, decode, fingerprint. Th
           opens and decodes.
 """
 
+import functools
 import io
 import math
 import multiprocessing
@@ -50,20 +51,28 @@ def _pool():
 
 
 def _compare(title, num_images, ours, theirs):
-    """Prints the median images per second of both sides, and of their ratio by round."""
+    """Prints the medians over rounds of images per second, and of CPU time per image."""
     ours(), theirs()  # Warm up: files in the page cache, processes started, graph built.
-    speeds = []
+    rounds = []
     for _ in range(FLAGS.rounds):
-        speeds.append([num_images / _seconds(side) for side in (ours, theirs)])
-    ratio = statistics.median(mine / other for mine, other in speeds)
-    mine, other = (statistics.median(side) for side in zip(*speeds, strict=True))
-    print(f"{title}: {mine:.0f} images/s, Pillow {other:.0f} images/s, ratio {ratio:.2f}")
+        wall, cpu = time.perf_counter(), time.process_time()
+        ours()
+        middle, our_cpu = time.perf_counter(), time.process_time() - cpu
+        their_cpu = theirs()
+        seconds = middle - wall, time.perf_counter() - middle
+        rounds.append((*(num_images / second for second in seconds), our_cpu, their_cpu))
+    mine, other, our_cpu, their_cpu = (
+        statistics.median(side) for side in zip(*rounds, strict=True)
+    )
+    print(
+        f"{title}: {mine:.0f} images/s, Pillow {other:.0f}, ratio {_ratio(rounds, 0, 1):.2f}; CPU "
+        f"per image {1e6 * our_cpu / num_images:.0f} us, Pillow "
+        f"{1e6 * their_cpu / num_images:.0f} us, ratio {_ratio(rounds, 3, 2):.2f}"
+    )
 
 
-def _seconds(function):
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
+def _ratio(rounds, numerator, denominator):
+    return statistics.median(row[numerator] / row[denominator] for row in rounds)
 
 
 def _training(paths):
@@ -92,7 +101,15 @@ def _check(paths):
 
 
 def _run(pool, function, paths):
-    return lambda: pool.map(function, paths, chunksize=BATCH)
+    """Function that has the pool do it and returns the CPU time of its processes."""
+    task = functools.partial(_cpu_seconds, function)
+    return lambda: sum(pool.map(task, paths, chunksize=BATCH))
+
+
+def _cpu_seconds(function, path):
+    start = time.process_time()
+    function(path)
+    return time.process_time() - start
 
 
 def _crop(path):

@@ -1,3 +1,4 @@
+import collections
 import pathlib
 
 import numpy as np
@@ -156,3 +157,36 @@ def test_file_that_cannot_be_read_is_named_in_training(photographs):
     )
     with pytest.raises(tf.errors.OpError, match=f"{path} cannot be read.*truncated"):
         next(iter(batches))
+
+
+def test_endless_training_ends_when_every_file_is_gone(photographs):
+    batches = iter(
+        data.pipelines.training_batches(photographs, Slots(), data.views.RandomResizedCrop(16))
+    )
+    next(batches)
+    for path in photographs.paths:
+        pathlib.Path(path).unlink()
+    with pytest.raises(tf.errors.OpError, match="cannot be read: there is no such file"):
+        collections.deque(batches, maxlen=0)
+
+
+def test_error_of_the_sampler_is_raised_not_ignored(photographs, digits):
+    class Finite(Slots):
+        def batch(self, step):
+            if step >= 3:
+                raise IndexError("no more batches")
+            return super().batch(step)
+
+    for images in (photographs, digits):
+        view = data.views.Plain() if images.in_memory else data.views.RandomResizedCrop(16)
+        batches = iter(data.pipelines.training_batches(images, Finite(), view))
+        for _ in range(3):
+            next(batches)
+        with pytest.raises(tf.errors.OpError, match="no more batches"):
+            next(batches)
+
+
+def test_batches_of_files_are_the_same_under_op_determinism(photographs, op_determinism):
+    view = data.views.RandomResizedCrop(16)
+    one, other = (training(photographs, view) for _ in range(2))
+    assert all((a[0] == b[0]).all() for a, b in zip(one, other, strict=True))
