@@ -35,8 +35,8 @@ class ProxyReinitialization(tf.keras.callbacks.Callback):
         max_instances: instances to pose, int; 1 picks the proxies once and for ever, None goes on.
         normalized: whether k-center compares normalized embeddings, as the loss does; the original
             compares raw ones, whose lengths then decide.
-        keep_lengths: whether a new proxy gets the mean length of its class's old ones. The loss
-            sees the direction of a long proxy only, but its length divides the steps it takes.
+        random_start: whether the first proxies are those the criterion was built with; otherwise
+            they are picked from a pool, as seen by the untrained encoder.
         restart_optimizer: whether the moments of replaced proxies are forgotten; the original
             keeps them, and they then push the new proxies where the old ones went.
         jitter: how far repeated picks are moved apart, relative to their length, float.
@@ -56,7 +56,7 @@ class ProxyReinitialization(tf.keras.callbacks.Callback):
         decay=1.0,
         max_instances=None,
         normalized=True,
-        keep_lengths=True,
+        random_start=False,
         restart_optimizer=True,
         jitter=0.05,
         seed=0,
@@ -68,7 +68,8 @@ class ProxyReinitialization(tf.keras.callbacks.Callback):
         self.monitor = Monitor(monitor, mode, min_delta)
         self.patience, self.min_evaluations = patience, min_evaluations
         self.decay, self.max_instances = decay, max_instances
-        self.normalized, self.keep_lengths = normalized, keep_lengths
+        self.normalized = normalized
+        self.random_start = random_start
         self.restart_optimizer = restart_optimizer
         self.jitter, self.seed = jitter, seed
         self.instance = None
@@ -88,11 +89,13 @@ class ProxyReinitialization(tf.keras.callbacks.Callback):
                 self.best = Snapshot([*model.encoder_weights, model.criterion.head.proxies])
 
     def on_train_begin(self, logs=None):
-        if self.instance is None:
-            self.instance = 0
+        if self.instance is not None:
+            return
+        self.instance = 0
+        if not self.random_start:
             proxies = tf.convert_to_tensor(self.model.criterion.head.proxies)
             # From the origin the first pick is the longest vector, as in the original.
-            self._place(seeds=tf.zeros_like(proxies[:, :1]), lengths=None)
+            self._place(seeds=tf.zeros_like(proxies[:, :1]))
 
     def on_epoch_end(self, epoch, logs=None):
         if self.monitor.update(logs):
@@ -120,18 +123,14 @@ class ProxyReinitialization(tf.keras.callbacks.Callback):
         self.instance += 1
         if self.model.prox_center is not None:
             self.model.start_prox(weights, self._prox_weight())
-        best_proxies = tf.convert_to_tensor(best_proxies)
-        lengths = tf.reduce_mean(
-            tf.norm(best_proxies, axis=-1, keepdims=True), axis=1, keepdims=True
-        )
-        report = self._place(best_proxies, lengths if self.keep_lengths else None)
+        report = self._place(tf.convert_to_tensor(best_proxies))
         if self.restart_optimizer:
             self.model.restart_criterion_optimizer()
         self.monitor.restart()
         logging.info("Problem instance %d: %s", self.instance, report)
         return report
 
-    def _place(self, seeds, lengths):
+    def _place(self, seeds):
         """Moves the proxies to the core-set of a fresh pool; returns what that changed."""
         head = self.model.criterion.head
         metric = self.model.criterion.normalization if self.normalized else tf.identity
@@ -140,8 +139,6 @@ class ProxyReinitialization(tf.keras.callbacks.Callback):
         picks = coreset.farthest_first(metric(pool), metric(seeds), head.proxies_per_class)
         chosen = tf.gather(pool, picks, batch_dims=1)
         new, num_padded = coreset.spread_repeated(chosen, self.jitter, (self.seed, self.instance))
-        if lengths is not None:
-            new = lengths * tf.math.l2_normalize(new, axis=-1)
         new = replicas.broadcast(new, self.model.distribute_strategy)
         head.proxies.assign(new)
         if num_padded:

@@ -181,7 +181,6 @@ def test_training_steps_by_fit(case):
     "ccp_loop",
     skip={
         "no_early_stopping": "defect of the reference: prox center and seeds become 0",
-        "random_init": "proxies are always picked at train begin",
     },
 )
 def test_outer_loop(case):
@@ -214,8 +213,9 @@ def test_outer_loop(case):
         min_evaluations=hp["min_iterations"],
         decay=hp["coeff_decay"],
         normalized=False,
-        keep_lengths=False,
+        random_start=hp.get("random_init", False),
     )
+    learner.criterion.head.proxies.assign(by_class(case["P0"], per_class))
     outer.set_model(learner)
 
     def assert_state(row):
