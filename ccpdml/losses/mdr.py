@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from ccpdml.losses import state
 from ccpdml.losses.criterion import Criterion
-from ccpdml.ops import distances, masks
+from ccpdml.ops import distances, masks, precision
 
 
 @gin.register
@@ -53,29 +53,34 @@ class DistanceRegularizedLoss(Criterion):
         self.num_steps = state.add(self, "num_steps", dtype="int32")
 
     def call(self, embeddings, labels):
-        measured = distances.euclidean(embeddings)
+        embeddings = precision.at_least_float32(embeddings)
+        # The largest entry is divided out first: squares of distances may overflow or vanish.
+        size = tf.stop_gradient(tf.reduce_max(tf.abs(embeddings)))
+        measured = distances.euclidean(tf.math.divide_no_nan(embeddings, size))
         mean = tf.reduce_mean(measured)
-        scaled = tf.math.divide_no_nan(embeddings, mean)
+        scaled = tf.math.divide_no_nan(tf.math.divide_no_nan(embeddings, size), mean)
         of_pairs = getattr(distances, self.loss.distance)(scaled)
         levels = tf.convert_to_tensor(self.levels)
         return (
             self.loss(of_pairs, *masks.pairs(labels))
-            + self.level_weight * self._distance_to_levels(measured, levels)
+            + self.level_weight * self._distance_to_levels(measured, size, levels)
             + self.level_decay * tf.reduce_sum(levels**2)
         )
 
-    def _distance_to_levels(self, measured, levels):
-        mean, deviation = self._update_statistics(tf.stop_gradient(measured))
-        standardized = tf.math.divide_no_nan(measured - mean, deviation)
+    def _distance_to_levels(self, measured, size, levels):
+        """Mean distance of the standardized `size * measured` to the nearest level."""
+        mean, deviation = self._update_statistics(tf.stop_gradient(measured), size)
+        standardized = tf.math.divide_no_nan(size * measured - mean, deviation)
         return tf.reduce_mean(tf.reduce_min(tf.abs(standardized[..., None] - levels), axis=-1))
 
-    def _update_statistics(self, measured):
+    def _update_statistics(self, measured, size):
         mean, variance = tf.nn.moments(measured, axes=[0, 1])
         num_steps = state.read(self.num_steps)
         self.num_steps.assign(num_steps + 1)
         kept = tf.where(num_steps == 0, 0.0, self.momentum)
-        mean = kept * state.read(self.running_mean) + (1.0 - kept) * mean
-        deviation = kept * state.read(self.running_deviation) + (1.0 - kept) * tf.sqrt(variance)
+        mean = kept * state.read(self.running_mean) + (1.0 - kept) * size * mean
+        deviation = size * tf.sqrt(variance)
+        deviation = kept * state.read(self.running_deviation) + (1.0 - kept) * deviation
         self.running_mean.assign(mean)
         self.running_deviation.assign(deviation)
         return mean, deviation
