@@ -35,8 +35,6 @@ ORDER_MATTERS = {
 SPARED = {
     # The gradients of tensorflow-addons are not finite where points coincide.
     "AddonsLoss": ".",
-    # It measures embeddings as they come, and the square of a distance of 1e20 is no float32.
-    "DistanceRegularizedLoss": "^norms",
 }
 
 
