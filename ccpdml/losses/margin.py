@@ -32,12 +32,8 @@ class MarginLoss(PairLoss):
         self.nu = nu
         self.learn_beta = learn_beta
         self.initial_beta = beta
-        self.beta = self.add_weight(
-            name="beta",
-            shape=(),
-            initializer=tf.keras.initializers.Constant(beta),
-            trainable=learn_beta,
-        )
+        start = tf.keras.initializers.Constant(beta)
+        self.beta = self.add_weight(name="beta", initializer=start) if learn_beta else beta
 
     def call(self, distances, positive, negative):
         beta = tf.cast(tf.convert_to_tensor(self.beta), distances.dtype)
