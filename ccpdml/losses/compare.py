@@ -90,14 +90,18 @@ class InBatch(tf.keras.losses.Loss):
         self.loss = loss
 
     def __call__(self, y_true, y_pred, sample_weight=None):
-        """Returns the loss; Keras's own `__call__` would turn the labels into float32."""
+        """Returns the loss, float scalar; `sample_weight` is not for a loss on pairs."""
         if sample_weight is not None:
             raise ValueError("`InBatch` weighs pairs, not samples: leave `sample_weight` out.")
-        return self.call(y_true, y_pred)
+        embeddings = replicas.gather(tf.convert_to_tensor(y_pred))
+        value = compare(self.loss, embeddings, replicas.gather(tf.convert_to_tensor(y_true)))
+        # Keras scales what is not a scalar for its replicas. The labels must not pass there: it
+        # makes them float32.
+        return super().__call__(value[None], value[None])
 
     def call(self, y_true, y_pred):
-        embeddings = replicas.gather(tf.convert_to_tensor(y_pred))
-        return compare(self.loss, embeddings, replicas.gather(tf.convert_to_tensor(y_true)))
+        """What Keras is to reduce: the value that `__call__` found."""
+        return y_pred
 
     def get_config(self):
         return super().get_config() | {"loss": tf.keras.layers.serialize(self.loss)}
