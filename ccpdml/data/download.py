@@ -2,6 +2,7 @@
 
 import hashlib
 import pathlib
+import shutil
 import tarfile
 import urllib.request
 
@@ -54,11 +55,16 @@ def benchmark(name, about, root, on_progress=None):
     if about is None or about.archive is None:
         how = "" if about is None else f" To get it: {about.how_to_get}."
         raise ValueError(f"{name!r} cannot be downloaded from here.{how}")
-    if (root / about.folders[0]).exists():
+    folder = about.folders[0]
+    if (root / folder).exists():
         return
     file = root / about.archive.url.rsplit("/", 1)[-1]
     fetch(about.archive, file, on_progress)
-    unpack(file, root)
+    # Moved into place when it is whole, so that an interruption leaves no half of it.
+    unpacked = file.with_name(file.name + ".unpacked")
+    unpack(file, unpacked)
+    (unpacked / folder).rename(root / folder)
+    shutil.rmtree(unpacked)
 
 
 def unpack(file, folder):

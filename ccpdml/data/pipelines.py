@@ -50,7 +50,7 @@ def training_batches(image_set, sampler, view, seed=0, first_step=0, num_steps=N
     num_images = share * (_ENDLESS if num_steps is None else num_steps)
     views = _views(image_set, view, draw, num_images, share)
     batches = views.map(lambda indices, images: (images, tf.gather(labels, indices)))
-    return batches.prefetch(tf.data.AUTOTUNE)
+    return _finish(batches, tf.data.INFINITE_CARDINALITY if num_steps is None else num_steps)
 
 
 def image_batches(image_set, view, batch_size, indices=None, seed=0):
@@ -89,6 +89,12 @@ def image_batches(image_set, view, batch_size, indices=None, seed=0):
 def _seeds(key, count):
     """Random bits for views, int32 [count, 2]."""
     return np.random.default_rng(key).integers(2**31, size=(count, 2), dtype=np.int32)
+
+
+def _finish(batches, num_batches):
+    """Lets `fit` and progress bars know the number of batches, and prepares them ahead."""
+    batches = batches.apply(tf.data.experimental.assert_cardinality(num_batches))
+    return batches.prefetch(tf.data.AUTOTUNE)
 
 
 def _views(image_set, view, draw, num_images, batch_size):

@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import http.server
 import io
@@ -8,6 +9,7 @@ import threading
 import pytest
 
 from ccpdml.data import benchmark, download, loading
+from tests.data import miniatures
 
 CONTENTS = bytes(range(256)) * 40
 
@@ -91,3 +93,19 @@ def test_what_nobody_serves_freely_is_not_downloaded(name, tmp_path):
     about = loading.BENCHMARKS.get(name)
     with pytest.raises(ValueError, match=f"'{name}' cannot be downloaded"):
         download.benchmark(name, about, tmp_path)
+
+
+def test_benchmark_that_is_served_freely_is_fetched_unpacked_and_readable(server, tmp_path):
+    miniatures.cub(tmp_path / "there")
+    with tarfile.open(tmp_path / "birds.tgz", "w:gz") as tar:
+        tar.add(tmp_path / "there" / "CUB_200_2011", "CUB_200_2011")
+    server.contents = (tmp_path / "birds.tgz").read_bytes()
+    about = dataclasses.replace(loading.BENCHMARKS["cub"], archive=archive(server, server.contents))
+    for _ in range(2):
+        download.benchmark("cub", about, tmp_path / "here")
+    assert len(about.read(tmp_path / "here").test) == 20
+    assert len(server.ranges) == 1
+    assert sorted(path.name for path in (tmp_path / "here").iterdir()) == [
+        "CUB_200_2011",
+        "birds.tgz",
+    ]

@@ -190,3 +190,13 @@ def test_batches_of_files_are_the_same_under_op_determinism(photographs, op_dete
     view = data.views.RandomResizedCrop(16)
     one, other = (training(photographs, view) for _ in range(2))
     assert all((a[0] == b[0]).all() for a, b in zip(one, other, strict=True))
+
+
+def test_number_of_batches_is_known(photographs, digits):
+    for images in (photographs, digits):
+        view = data.views.Plain() if images.in_memory else data.views.RandomResizedCrop(16)
+        for num_steps, expected in ((None, tf.data.INFINITE_CARDINALITY), (3, 3)):
+            batches = data.pipelines.training_batches(images, Slots(), view, num_steps=num_steps)
+            assert batches.cardinality() == expected
+        batches = data.pipelines.image_batches(images, view, 8, indices=range(17))
+        assert batches.cardinality() == 3

@@ -1,0 +1,56 @@
+"""Every layout goes the whole way: from files on disk, through training, to test metrics."""
+
+import pathlib
+
+import pytest
+
+from ccpdml import config, training
+from tests.data import miniatures
+
+GIN = pathlib.Path(__file__).parents[2] / "gin"
+SMALL = [
+    "data.load.verify_counts = False",
+    "RandomResizedCrop.size = 24",
+    "CenterCrop.size = 24",
+    "CenterCrop.short_side = 28",
+    "small_cnn.filters = (8, 8)",
+    "train.steps = 2",
+    "train.evaluate_every = 2",
+    "train.classes_per_batch = 4",
+]
+
+
+def run_files(name):
+    """The benchmark's own run with MS-CCP; pairs only for images of your own."""
+    if (GIN / f"{name}_ms.gin").exists():
+        files = [f"{name}_ms.gin"]
+    else:
+        files = [f"datasets/{name}.gin", "losses/ms.gin", "methods/pairs.gin"]
+    return [GIN / file for file in [*files, "backbones/small.gin"]]
+
+
+# One layout of each data set; the others differ in their lists alone.
+QUICK = ("cub", "cars_b", "sop", "inshop", "folder_of_classes", "csv_with_gallery")
+KEYS = [
+    pytest.param(key, marks=[] if key in QUICK else pytest.mark.slow)
+    for key in miniatures.MINIATURES
+]
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_every_layout_trains_and_is_evaluated(key, tmp_path):
+    name, make = miniatures.MINIATURES[key]
+    root = make(tmp_path / "data")
+    optimizer = "train.optimizer = @tf.keras.optimizers.Adam"
+    config.load(run_files(name), [*SMALL, optimizer, f"data.load.root = '{root}'"])
+    results = training.Experiment(tmp_path / "run").run()
+    assert 0 < results["test"]["map_at_r"] <= 1
+    assert results["split"]["name"] == name
+    assert results["split"]["counts"]["test"]["images"] > 0
+
+
+def test_without_data_a_run_stops_at_once_and_says_what_to_try(tmp_path):
+    config.load(run_files("sop"), [*SMALL, f"data.load.root = '{tmp_path}'"])
+    with pytest.raises(FileNotFoundError, match="Stanford Online Products was not found"):
+        training.Experiment(tmp_path / "run")
+    assert not (tmp_path / "run").exists()
