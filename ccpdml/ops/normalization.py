@@ -7,19 +7,28 @@ from ccpdml.ops import precision
 
 @tf.custom_gradient
 def _project_on_ball(x):
-    # The largest entry is divided out first: its square may overflow or vanish, its ratio not.
-    scale = tf.reduce_max(tf.abs(x), axis=-1, keepdims=True)
-    norm = scale * tf.norm(tf.math.divide_no_nan(x, scale), axis=-1, keepdims=True)
-    outside = norm > 1.0
-    direction = tf.math.divide_no_nan(x, norm)
+    length = _length(x)
+    divisor = tf.maximum(length, 1.0)
+    projected = x / divisor
 
     def gradient(upstream):
-        along = tf.reduce_sum(direction * upstream, axis=-1, keepdims=True)
-        return tf.where(
-            outside, tf.math.divide_no_nan(upstream - direction * along, norm), upstream
-        )
+        along = tf.reduce_sum(projected * upstream, axis=-1, keepdims=True)
+        return (upstream - projected * tf.where(length > 1.0, along, 0.0)) / divisor
 
-    return tf.where(outside, direction, x), gradient
+    return projected, gradient
+
+
+def _length(x):
+    """Length of vectors, float [..., 1]; below 1e-19 it may come out as 0."""
+    squared = tf.reduce_sum(x * x, axis=-1, keepdims=True)
+
+    def of_long_vectors():
+        # The largest entry is divided out first: its square overflows, its ratio does not.
+        scale = tf.reduce_max(tf.abs(x), axis=-1, keepdims=True)
+        return scale * tf.norm(tf.math.divide_no_nan(x, scale), axis=-1, keepdims=True)
+
+    has_overflow = tf.reduce_any(tf.math.is_inf(squared))
+    return tf.cond(has_overflow, of_long_vectors, lambda: tf.sqrt(squared))
 
 
 def lipschitz_normalize(x):
