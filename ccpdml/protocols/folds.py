@@ -1,0 +1,98 @@
+"""Scores of the models that were each trained on all class folds but one.
+
+*Separated*: the mean of the models' own scores. *Concatenated*: one score of the embeddings put side
+by side. With R repeats of F folds, every choice of one repeat per fold is a concatenation, R^F of
+them.
+
+Source: the benchmark protocol of Musgrave, Belongie and Lim (2020), as the supplement (2.1) has it.
+"""
+
+import itertools
+
+import numpy as np
+from scipy import stats
+
+from ccpdml import metrics
+
+SCORES = {
+    "map_at_r": "mean_average_precision_at_r",
+    "precision_at_1": "precision_at_1",
+    "r_precision": "r_precision",
+}
+
+
+def summarize(values, confidence=0.95):
+    """Mean, spread and confidence interval of a few scores.
+
+    Args:
+        values: scores, floats.
+        confidence: of the interval by Student's t, float in 0..1.
+
+    Returns:
+        Dict with `mean`, `std` (sample standard deviation), `low`, `high` and `count`; the last
+        three numbers are None where there is one value only.
+    """
+    values = np.asarray(values, np.float64)
+    mean, count = float(values.mean()), len(values)
+    if count == 1:
+        return {"mean": mean, "std": None, "low": None, "high": None, "count": 1}
+    std = float(values.std(ddof=1))
+    reach = float(stats.t.ppf(0.5 + confidence / 2, count - 1)) * std / np.sqrt(count)
+    return {"mean": mean, "std": std, "low": mean - reach, "high": mean + reach, "count": count}
+
+
+def separated(runs):
+    """Summarizes the models' own test scores: a repeat counts with the mean of its folds.
+
+    Args:
+        runs: `results.json` dictionaries by repeat and fold, [num_repeats][num_folds].
+
+    Returns:
+        Dict from score name to `summarize`.
+    """
+    return {
+        name: summarize([np.mean([run["test"][name] for run in folds]) for folds in runs])
+        for name in SCORES
+    }
+
+
+def concatenate(parts):
+    """Puts embeddings side by side, each normalized, and normalizes the whole.
+
+    Args:
+        parts: list of float [n, dim].
+
+    Returns:
+        float32 [n, sum of dims] of length 1.
+    """
+    return _unit(np.concatenate([_unit(part) for part in parts], axis=-1))
+
+
+def concatenated(embeddings, labels, gallery=None, gallery_labels=None):
+    """Summarizes the scores of every choice of one repeat per fold, concatenated.
+
+    Args:
+        embeddings: test embeddings by repeat and fold, [num_repeats][num_folds] of float [n, dim].
+        labels: classes of the test images, int [n].
+        gallery: likewise, of the gallery; None searches among the test images.
+        gallery_labels: classes of the gallery.
+
+    Returns:
+        Dict from score name to `summarize`.
+    """
+    num_repeats, num_folds = len(embeddings), len(embeddings[0])
+    scores = []
+    for choice in itertools.product(range(num_repeats), repeat=num_folds):
+        sides = [
+            concatenate([side[repeat][fold] for fold, repeat in enumerate(choice)])
+            for side in (embeddings, gallery)
+            if side is not None
+        ]
+        given = () if gallery is None else (sides[1], gallery_labels)
+        scores.append(metrics.retrieval(sides[0], labels, *given))
+    return {short: summarize([score[name] for score in scores]) for short, name in SCORES.items()}
+
+
+def _unit(x):
+    length = np.linalg.norm(x, axis=-1, keepdims=True)
+    return (x / np.maximum(length, 1e-12)).astype(np.float32)
