@@ -2,8 +2,8 @@
 
 python experiments/cross_validate.py --gin_file=gin/cub_ms.gin --repeats=3
 
-Every run lands in RUN_DIR/fold_F_repeat_R and resumes there; the same command finishes what is left,
-also from several machines that share the folder. At the end RUN_DIR/results.json holds the table.
+Every run lands in RUN_DIR/fold_F_repeat_R and resumes there; the same command finishes what is
+left. At the end RUN_DIR/results.json holds the table.
 """
 
 import json

@@ -1,8 +1,8 @@
 """Scores of the models that were each trained on all class folds but one.
 
-*Separated*: the mean of the models' own scores. *Concatenated*: one score of the embeddings put side
-by side. With R repeats of F folds, every choice of one repeat per fold is a concatenation, R^F of
-them.
+*Separated*: the mean of the models' own scores. *Concatenated*: one score of the embeddings put
+side by side. With R repeats of F folds, every choice of one repeat per fold is a concatenation,
+R^F of them.
 
 Source: the benchmark protocol of Musgrave, Belongie and Lim (2020), as the supplement (2.1) has it.
 """
