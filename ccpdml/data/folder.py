@@ -1,18 +1,17 @@
 """Your own images, sorted into one folder per class."""
 
-import pathlib
-
 from ccpdml.data import benchmark
 from ccpdml.data.source import Source, files
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".gif", ".bmp")
+_LEFT_OUT = (".", "__MACOSX")
 
 
 def read(root=None):
     """Reads `train/<class>/*.jpg` and `test/<class>/*.jpg`, or one `<class>/*.jpg`.
 
     In the second form the first half of the classes, by name, develops and the other half tests.
-    Files whose name begins with a dot are left out, as are files that are no images.
+    Left out are files that are no images, hidden ones, and what macOS adds to archives.
 
     Raises:
         FileNotFoundError: if there is no such folder, or no images in it.
@@ -54,9 +53,11 @@ def check_disjoint(origin, train, test):
 
 
 def _classes(folder):
-    """{class name: paths relative to `folder`'s parent or itself} of the folders with images."""
+    """{class name: paths of its images} of the folders with images."""
     classes = {}
     for class_folder in sorted(path for path in folder.iterdir() if path.is_dir()):
+        if class_folder.name.startswith(_LEFT_OUT):
+            continue
         images = sorted(path for path in class_folder.rglob("*") if _is_image(path))
         if images:
             classes[class_folder.name] = images
@@ -64,10 +65,10 @@ def _classes(folder):
 
 
 def _is_image(path):
-    return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
+    return path.suffix.lower() in EXTENSIONS and not path.name.startswith(_LEFT_OUT)
 
 
 def _image_set(root, classes):
-    paths = [path.relative_to(root) for images in classes.values() for path in images]
+    paths = [path for images in classes.values() for path in images]
     labels = [name for name, images in classes.items() for _ in images]
-    return files(root, [pathlib.PurePath(path).as_posix() for path in paths], labels)
+    return files(root, paths, labels)

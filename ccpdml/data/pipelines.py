@@ -31,7 +31,8 @@ def training_batches(image_set, sampler, view, seed=0, first_step=0, num_steps=N
         b = batch_size / n. A file that cannot be read is an error that names it.
 
     Raises:
-        ValueError: if the shard is out of range or does not divide the batch.
+        ValueError: if the shard is out of range or does not divide the batch, or if the view is
+            not one of the kind of images.
     """
     index, count = shard
     if not 0 <= index < count or sampler.batch_size % count:
@@ -68,7 +69,7 @@ def image_batches(image_set, view, batch_size, indices=None, seed=0):
         read is an error that names it.
 
     Raises:
-        ValueError: if `batch_size` is below 1.
+        ValueError: if `batch_size` is below 1, or if the view is not one of the kind of images.
     """
     if batch_size < 1:
         raise ValueError(f"`batch_size` must be at least 1. Received: {batch_size=}")
@@ -80,10 +81,7 @@ def image_batches(image_set, view, batch_size, indices=None, seed=0):
         return indices[part], seeds[part]
 
     views = _views(image_set, view, draw, len(indices), batch_size)
-    images = views.map(lambda indices, images: images)
-    # Keras 2 asks for the number of batches before it predicts, and files hide it.
-    num_batches = tf.data.experimental.assert_cardinality(-(-len(indices) // batch_size))
-    return images.apply(num_batches).prefetch(tf.data.AUTOTUNE)
+    return _finish(views.map(lambda indices, images: images), -(-len(indices) // batch_size))
 
 
 def _seeds(key, count):
@@ -92,7 +90,7 @@ def _seeds(key, count):
 
 
 def _finish(batches, num_batches):
-    """Lets `fit` and progress bars know the number of batches, and prepares them ahead."""
+    """Prepares batches ahead and states their number, which Keras asks for and files hide."""
     batches = batches.apply(tf.data.experimental.assert_cardinality(num_batches))
     return batches.prefetch(tf.data.AUTOTUNE)
 
@@ -110,6 +108,11 @@ def _views(image_set, view, draw, num_images, batch_size):
     Returns:
         Dataset of (indices int64 [b], views uint8 [b, height, width, channels]).
     """
+    if getattr(view, "reads_files", not image_set.in_memory) == image_set.in_memory:
+        wanted = "pixels" if image_set.in_memory else "files"
+        raise ValueError(
+            f"`view` must be a view of {wanted}. Received: {type(view).__name__}, which is none"
+        )
     numbers = tf.data.Dataset.range(-(-num_images // batch_size))
     with tf.device("CPU:0"):
         images = tf.constant(image_set.images)

@@ -2,7 +2,8 @@
 
 A view of pixels is called `view(images, seeds)` with uint8 [..., height, width, channels] and
 int32 [..., 2]; the leading axes may be absent (one image) or a batch. A view of a file is called
-`view(path, seed)`. Seeds are random bits in 0..2^31-1: equal seeds, equal views.
+`view(path, seed)`. `reads_files` tells them apart. Seeds are random bits in 0..2^31-1: equal
+seeds, equal views.
 """
 
 import gin
@@ -15,6 +16,8 @@ from ccpdml.data import decoding
 class Plain:
     """The pixels as they are."""
 
+    reads_files = False
+
     def __call__(self, images, seeds):
         del seeds  # Nothing is random here.
         return images
@@ -23,6 +26,8 @@ class Plain:
 @gin.register
 class RandomShift:
     """Pixels moved by up to `max_pixels` each way, black where nothing moves in."""
+
+    reads_files = False
 
     def __init__(self, max_pixels=2):
         if max_pixels < 0:
@@ -62,7 +67,16 @@ class RandomResizedCrop:
     areas from (40 / 256)^2 = .024.
     """
 
+    reads_files = True
+
     def __init__(self, size=227, area=(0.16, 1.0), aspect=(3 / 4, 4 / 3), mirror=True):
+        if size < 1:
+            raise ValueError(f"`size` must be at least 1. Received: {size=}")
+        if not 0 < area[0] <= area[1] <= 1 or not 0 < aspect[0] <= aspect[1]:
+            raise ValueError(
+                "`area` must be (smallest, largest) in (0, 1] and `aspect` likewise above 0. "
+                f"Received: {area=}, {aspect=}"
+            )
         self.size = size
         self.area, self.aspect = tuple(area), tuple(aspect)
         self.mirror = mirror
@@ -98,7 +112,13 @@ class CenterCrop:
     Source: the evaluation view of the original implementation.
     """
 
+    reads_files = True
+
     def __init__(self, size=227, short_side=256):
+        if min(size, short_side) < 1:
+            raise ValueError(
+                f"`size` and `short_side` must be at least 1. Received: {size=}, {short_side=}"
+            )
         self.size, self.short_side = size, short_side
 
     def __call__(self, path, seed):

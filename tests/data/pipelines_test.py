@@ -200,3 +200,10 @@ def test_number_of_batches_is_known(photographs, digits):
             assert batches.cardinality() == expected
         batches = data.pipelines.image_batches(images, view, 8, indices=range(17))
         assert batches.cardinality() == 3
+
+
+def test_views_of_the_other_kind_are_refused(photographs, digits):
+    with pytest.raises(ValueError, match="view of files. Received: Plain"):
+        data.pipelines.image_batches(photographs, data.views.Plain(), 4)
+    with pytest.raises(ValueError, match="view of pixels. Received: CenterCrop"):
+        training(digits, data.views.CenterCrop(8))

@@ -99,3 +99,12 @@ def test_corrupt_images_are_skipped_and_counted_when_asked(tmp_path):
     assert splits.info["skipped"] == {"train": 1, "validation": 0, "test": 0}
     assert len(splits.train) == 9 * miniatures.IMAGES_PER_CLASS - 1
     assert not any(path.endswith("thing 00/0_0.jpg") for path in splits.train.paths)
+
+
+def test_what_is_no_image_of_the_folder_is_left_out(tmp_path):
+    root = miniatures.folder_of_classes(tmp_path)
+    before = load("folder", root)
+    for extra in ("thing 00/._0_0.jpg", "thing 00/notes.txt", "__MACOSX/0.jpg", ".cache/0.jpg"):
+        (root / extra).parent.mkdir(exist_ok=True)
+        (root / extra).write_bytes(b"")
+    assert load("folder", root).info == before.info

@@ -135,3 +135,18 @@ def test_every_kind_of_file_gives_three_channels(ramp, tmp_path, mode, ending):
         image = view(tf.constant(str(path)), tf.constant([1, 2]))
         assert image.shape == (20, 20, 3)
         assert image.dtype == tf.uint8
+
+
+@pytest.mark.parametrize(
+    ("view", "arguments"),
+    [
+        (views.RandomResizedCrop, {"size": 0}),
+        (views.RandomResizedCrop, {"area": (0.5, 0.2)}),
+        (views.RandomResizedCrop, {"area": (0.5, 1.5)}),
+        (views.RandomResizedCrop, {"aspect": (0, 1)}),
+        (views.CenterCrop, {"short_side": 0}),
+    ],
+)
+def test_impossible_crops_are_refused(view, arguments):
+    with pytest.raises(ValueError, match=f"Received: .*{next(iter(arguments))}="):
+        view(**arguments)
