@@ -14,7 +14,7 @@ class ImageSet:
         labels: class of each image, int32 [n] in 0..num_classes-1.
         class_names: one name per class, tuple of str. Every class has an image, except in a
             query/gallery pair: the two share their class names.
-        names: a readable name per image, tuple of str; needed for pixels only.
+        names: a readable name per image, tuple of str, for pixels only; numbers if left out.
     """
 
     images: np.ndarray
@@ -24,6 +24,8 @@ class ImageSet:
 
     def __post_init__(self):
         images, labels = np.asarray(self.images), np.asarray(self.labels)
+        if images.ndim == 4 and not self.names:
+            object.__setattr__(self, "names", tuple(f"image {i}" for i in range(len(images))))
         _check_images(images, self.names)
         _check_labels(labels, len(images), len(self.class_names))
         object.__setattr__(self, "images", images)

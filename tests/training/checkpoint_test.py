@@ -128,3 +128,19 @@ def test_early_stopping_stops_and_restores_the_best_encoder(tmp_path):
     assert stopping.best_step == 10
     for best, now in zip(seen[1], model.encoder.get_weights(), strict=True):
         np.testing.assert_array_equal(best, now)
+
+
+def test_a_loss_that_is_not_a_number_leaves_the_last_checkpoint(tmp_path):
+    model = tiny.learner(activation="linear")
+    checkpoint = training.Checkpoint(tmp_path)
+    checkpoint.restore(model)
+    images, labels = tiny.batches(20)
+    images[12] = np.nan
+    data = tf.data.Dataset.from_tensor_slices((images, labels))
+    with pytest.raises(training.NonFiniteLossError, match="step 13"):
+        model.fit(
+            data, steps_per_epoch=5, epochs=4, callbacks=[checkpoint], verbose=0, shuffle=False
+        )
+    restored = tiny.learner(activation="linear")
+    assert training.Checkpoint(tmp_path).restore(restored) == (2, 10)
+    assert np.isfinite(tiny.weights(restored)).all()
