@@ -49,6 +49,10 @@ class Candidates:
         self.held, self.waiting = held[held["score"] > self.floor[held["row"]]], []
         return self.held
 
+    def is_crowded(self):
+        """Whether so many rows are nearly equally far that exact distances must thin them out."""
+        return len(self.held) > 2 * self.sizes.sum() + 8 * len(self.sizes)
+
     def _add(self, entries):
         self.waiting.append(entries)
         if sum(map(len, self.waiting)) > len(self.held) + self.sizes.sum():

@@ -6,7 +6,8 @@ import os
 import numpy as np
 
 MAX_WIDTH = 2048  # gallery rows per tile
-MAX_ROWS = 1024  # queries per matrix product; larger ones are not faster
+ROWS_PER_THREAD = 512  # queries whose scores one thread looks at
+MAX_THREADS = 8  # beyond, Python's lock would be the bottleneck
 TILE_BYTES = 24  # per value of a tile: read, moved, rounded
 SCORE_BYTES = 64  # per score: itself, masks, and the indices if all of them pass
 ENTRY_BYTES = 100  # per gallery row that a query asks for, while sorted
@@ -39,8 +40,9 @@ class Plan:
             )
         widest = min(MAX_WIDTH, self.share // tile_row, self.share // SCORE_BYTES, gallery_size + 7)
         self.width = widest // 8 * 8
-        self.num_rows = min(MAX_ROWS, self.share // (SCORE_BYTES * self.width))
-        self.num_threads = os.cpu_count() or 1
+        self.num_threads = min(MAX_THREADS, os.cpu_count() or 1)
+        most_rows = ROWS_PER_THREAD * self.num_threads
+        self.num_rows = min(most_rows, self.share // (SCORE_BYTES * self.width))
 
     def batches(self):
         """Yields lists of groups of blocks; a block is a slice of queries, one per thread."""

@@ -108,8 +108,16 @@ class _Block:
         rows = np.flatnonzero(columns[places] == self.excluded)
         scores[rows, places[rows]] = -np.inf
         self.candidates.see(scores, columns)
+        if self.candidates.is_crowded():
+            self.candidates.held, _ = self._nearest()
 
     def found(self):
+        held, distances = self._nearest()
+        closer = (self.counter.least, self.counter.most) if self.counter else None
+        return Found(self.queries, held["column"], distances, closer)
+
+    def _nearest(self):
+        """The candidates that are nearest so far, exactly, in order; and their distances."""
         held = self.candidates.prune()
         rows, columns = held["row"], held["column"]
         query = self.task.query[self.queries]
@@ -117,5 +125,4 @@ class _Block:
         order = np.lexsort((columns, distances, rows))
         ranks = np.arange(len(rows)) - np.searchsorted(rows, rows)
         order = order[ranks < self.sizes[rows]]
-        closer = (self.counter.least, self.counter.most) if self.counter else None
-        return Found(self.queries, columns[order], distances[order], closer)
+        return held[order], distances[order]

@@ -1,5 +1,7 @@
 """Retrieval metrics against golden numbers, a slow oracle, and numbers worked out by hand."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -221,3 +223,17 @@ def test_bad_input_is_named(arguments, message):
 def test_more_neighbors_than_there_are_is_an_error(k):
     with pytest.raises(ValueError, match=r"1\.\.2"):
         metrics.nearest(np.zeros((3, 2)), k=k)
+
+
+@pytest.mark.parametrize("corners", [False, True])  # of a cube: thousands of ties, none a copy
+def test_working_memory_stays_below_its_bound(corners):
+    rng = np.random.default_rng(0)
+    points = rng.choice([-1.0, 1.0], (3000, 16)) if corners else rng.normal(size=(3000, 16))
+    points, labels = points.astype(np.float32), np.arange(3000) % 300
+    metrics.retrieval(points[:9], labels[:9] % 3)  # what is imported or made once
+    bound = 4 * 2**20
+    tracemalloc.start()
+    metrics.retrieval(points, labels, recall_at=(1, 100), max_memory_bytes=bound)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < bound
