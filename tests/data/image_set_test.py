@@ -48,8 +48,13 @@ def test_labels_and_names_must_be_one_per_image():
     pixels = np.zeros((2, 4, 4, 1), np.uint8)
     with pytest.raises(ValueError, match="shape"):
         image_set.ImageSet(pixels, np.array([0]), ["a"], names=["x", "y"])
-    with pytest.raises(ValueError, match="0 names, 2 images"):
-        image_set.ImageSet(pixels, np.array([0, 0]), ["a"])
+    with pytest.raises(ValueError, match="1 names, 2 images"):
+        image_set.ImageSet(pixels, np.array([0, 0]), ["a"], names=["x"])
+
+
+def test_names_may_be_left_out():
+    pixels = np.zeros((2, 4, 4, 1), np.uint8)
+    assert image_set.ImageSet(pixels, np.array([0, 0]), ["a"]).paths == ("image 0", "image 1")
 
 
 def test_images_must_be_paths_or_uint8_pixels():
