@@ -107,8 +107,12 @@ def text():
     return gin.config_str()
 
 
-def claim(run_dir):
+def claim(run_dir, output_dir=None):
     """Makes a run directory this configuration's own, and writes `config.gin` into it.
+
+    Args:
+        run_dir: the directory of the run.
+        output_dir: where this process writes, if not there: another worker's than the first.
 
     Raises:
         ConfigError: if the directory belongs to another configuration.
@@ -119,8 +123,12 @@ def claim(run_dir):
             f"{run_dir} holds a run of another configuration. Choose another --run_dir, or give "
             f"the configuration of {path} to resume that run. They differ in:\n{_difference(path)}"
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text())
+    target = Path(output_dir or run_dir) / path.name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # In one go: another worker may be reading it.
+    new = target.with_suffix(".new")
+    new.write_text(text())
+    new.replace(target)
 
 
 def _difference(path):

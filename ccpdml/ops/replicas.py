@@ -1,5 +1,7 @@
 """Replicas acting as one: what `tf.distribute` splits, put together again."""
 
+import functools
+
 import tensorflow as tf
 
 
@@ -49,17 +51,30 @@ def broadcast(x, strategy):
     Returns:
         Tensor like `x`, equal on every worker.
     """
+    x = tf.convert_to_tensor(x)
+    return x if strategy.num_replicas_in_sync == 1 else _reducer(strategy)(x, True)
+
+
+def any_worker(flag, strategy):
+    """Whether `flag` is true on any worker; called outside `strategy.run`, by all workers."""
     if strategy.num_replicas_in_sync == 1:
-        return tf.convert_to_tensor(x)
+        return bool(flag)
+    return bool(_reducer(strategy)(tf.constant(int(flag)), False) > 0)
+
+
+@functools.lru_cache(maxsize=2)
+def _reducer(strategy):
+    """Function of (value, first_only) -> sum of the value over all replicas, or of the first."""
 
     @tf.function
-    def from_first(value):
+    def reduce(value, first_only):
         def replica():
             context = tf.distribute.get_replica_context()
-            is_first = context.replica_id_in_sync_group == 0
-            own = tf.where(is_first, value, tf.zeros_like(value))
-            return context.all_reduce(tf.distribute.ReduceOp.SUM, own)
+            is_first = tf.equal(context.replica_id_in_sync_group, 0)
+            own = tf.where(is_first, value, tf.zeros_like(value)) if first_only else value
+            # Identity: as in `gather`.
+            return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(own))
 
         return strategy.experimental_local_results(strategy.run(replica))[0]
 
-    return from_first(tf.convert_to_tensor(x))
+    return reduce

@@ -1,12 +1,11 @@
 """Everything a run needs to go on as if it had never stopped."""
 
 import json
-import os
 
 import gin
 import tensorflow as tf
 
-from ccpdml.training import stacks
+from ccpdml.training import stacks, strategies
 
 
 class _PlainState(tf.train.experimental.PythonState):
@@ -62,7 +61,9 @@ class Checkpoint(tf.keras.callbacks.Callback):
             callback.set_model(learner)
         checkpoint = tf.train.Checkpoint(**self._items(learner))
         self.manager = tf.train.CheckpointManager(
-            checkpoint, self._own_directory(learner), self.keep
+            checkpoint,
+            strategies.output_directory(learner.distribute_strategy, self.directory),
+            self.keep,
         )
         newest = tf.train.latest_checkpoint(self.directory)
         if newest:
@@ -124,9 +125,3 @@ class Checkpoint(tf.keras.callbacks.Callback):
             if hasattr(owner, "trackables"):
                 items |= {f"{name}_{key}": value for key, value in owner.trackables().items()}
         return items
-
-    def _own_directory(self, learner):
-        resolver = getattr(learner.distribute_strategy, "cluster_resolver", None)
-        task = (resolver.task_id if resolver else None) or 0
-        # Saving is collective: every worker takes part, and all but the first write elsewhere.
-        return self.directory if task == 0 else os.path.join(self.directory, f"worker_{task}")

@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from ccpdml import metrics
+from ccpdml.ops import replicas
 
 LOG_NAMES = {
     "mean_average_precision_at_r": "map_at_r",
@@ -55,7 +56,10 @@ class RetrievalEvaluation(tf.keras.callbacks.Callback):
         query = embed(learner, self.images)
         scores = metrics.retrieval(query, self.labels, *gallery, recall_at=(1, *self.recall_at))
         names = LOG_NAMES | {f"recall_at_{k}": f"recall_at_{k}" for k in self.recall_at}
-        return {short: float(scores[name]) for name, short in names.items()}
+        values = np.array([scores[name] for name in names], np.float64)
+        # Whatever is decided by a score is decided by the first worker's.
+        values = replicas.broadcast(values, learner.distribute_strategy)
+        return dict(zip(names.values(), np.asarray(values).tolist(), strict=True))
 
     def on_epoch_end(self, epoch, logs=None):
         scores = self.evaluate(self.model)

@@ -48,7 +48,8 @@ class Experiment:
         evaluation_batch_size: images embedded at a time, int.
         recall_at: further R@K of the test, ints.
         seed: of weights, sampling, augmentation and pools, int.
-        strategy: "default", "mirrored" or "multi_worker".
+        strategy: "default", "mirrored", "multi_worker", or "auto" to go by what there is
+            (`strategies.by_name`).
         precision: "float32" or "mixed_bfloat16"; from the embedding on all is float32.
 
     Raises:
@@ -78,7 +79,7 @@ class Experiment:
         evaluation_batch_size=256,
         recall_at=(2, 4, 8),
         seed=0,
-        strategy="default",
+        strategy="auto",
         precision="float32",
     ):
         if min(steps, evaluate_every, evaluation_batch_size, checkpoint_every) < 1:
@@ -89,7 +90,10 @@ class Experiment:
             )
         if (reinitialization is None) != (pool is None):
             raise ValueError("Bind `train.reinitialization` and `train.pool` together.")
+        # Before anything else: a multi-worker strategy must be there before the first op.
+        self.strategy = strategies.by_name(strategy)
         self.run_dir = Path(run_dir)
+        self.output_dir = Path(strategies.output_directory(self.strategy, run_dir))
         self.seed = seed
         self.steps = steps
         self.steps_per_epoch = min(evaluate_every, steps)
@@ -108,7 +112,6 @@ class Experiment:
         self.checkpoint_every = checkpoint_every
         self.evaluation_batch_size = evaluation_batch_size
         self.recall_at = tuple(recall_at)
-        self.strategy = strategies.by_name(strategy)
         self.precision = _checked_precision(precision)
         self.splits = data()
         self.sampler = samplers.ClassBalancedSampler(
@@ -134,7 +137,7 @@ class Experiment:
         stateful = [self.make_early_stopping()]
         if self.make_reinitialization:
             stateful.insert(0, self.make_reinitialization(self._build_pool(learner)))
-        history = History(self.run_dir / "logs" / "history.jsonl")
+        history = History(self.output_dir / "logs" / "history.jsonl")
         checkpoint = Checkpoint(self.run_dir / "checkpoints", stateful, every=self.checkpoint_every)
         return learner, [evaluation, *stateful, history, checkpoint]
 
@@ -165,7 +168,20 @@ class Experiment:
             )
         return pool
 
-    def _batches(self, first_step):
+    def _distributed_batches(self, first_step):
+        """The batches from `first_step` on; each worker decodes its own slice of them only."""
+        if self.strategy.num_replicas_in_sync == 1:
+            return self._batches(first_step)
+
+        def of_pipeline(context):
+            shard = (context.input_pipeline_id, context.num_input_pipelines)
+            return self._batches(first_step, shard).rebatch(
+                context.get_per_replica_batch_size(self.batch_size)
+            )
+
+        return self.strategy.distribute_datasets_from_function(of_pipeline)
+
+    def _batches(self, first_step, shard=(0, 1)):
         return pipelines.training_batches(
             self.splits.train,
             self.sampler,
@@ -173,6 +189,7 @@ class Experiment:
             seed=self.seed,
             first_step=first_step,
             num_steps=self.steps - first_step,
+            shard=shard,
         )
 
     def evaluation(self, queries, gallery=None, recall_at=()):
@@ -217,17 +234,17 @@ class Experiment:
 
     def run(self):
         """Trains, or goes on where a run stopped, and returns the results."""
-        config.claim(self.run_dir)
+        config.claim(self.run_dir, self.output_dir)
         started = time.monotonic()
         learner, callbacks = self.build()
-        (self.run_dir / "operative_config.gin").write_text(gin.operative_config_str())
+        (self.output_dir / "operative_config.gin").write_text(gin.operative_config_str())
         *_, stopping, history, checkpoint = callbacks
         epochs_done, steps_done = checkpoint.restore(learner)
         if steps_done:
             logging.info("Going on from step %d of %s", steps_done, self.run_dir)
         epochs = -(-self.steps // self.steps_per_epoch)
         learner.fit(
-            self._batches(steps_done),
+            self._distributed_batches(steps_done),
             initial_epoch=epochs if stopping.is_over else epochs_done,
             epochs=epochs,
             steps_per_epoch=self.steps_per_epoch,

@@ -6,7 +6,8 @@ import tensorflow as tf
 from ccpdml import losses
 from ccpdml.models import encoder as encoders
 from ccpdml.ops import precision, replicas
-from ccpdml.training import gradients, loop, optimizers, stacks, warm_up
+from ccpdml.training import gradients, loop, optimizers, stacks, strategies, warm_up
+from ccpdml.training.embedding import ShardedEmbedding
 from ccpdml.training.snapshot import Snapshot
 
 
@@ -76,6 +77,7 @@ class MetricLearner(tf.keras.Model):
         self.measure = _compiled(self.criterion) if jit_compile else self.criterion
         self.loss_tracker = tf.keras.metrics.Mean(name="loss")
         self.prox_center = None
+        self.sharded_embedding = None
         self.built = True
 
     def compile(self, optimizer="adam", steps_per_execution=1, **kwargs):
@@ -136,6 +138,16 @@ class MetricLearner(tf.keras.Model):
     def call(self, images, training=False):
         """Embeddings [batch, dim] in float32, as the encoder gives them (not normalized)."""
         return precision.at_least_float32(self.encoder(self.preprocess(images), training=training))
+
+    def predict(self, x, batch_size=None, **kwargs):
+        """Embeddings float32 [n, dim], as Keras's `predict`; on every worker, all of them."""
+        if not strategies.is_multi_worker(self.distribute_strategy):
+            return super().predict(x, batch_size, **kwargs)
+        if self.sharded_embedding is None:
+            self.sharded_embedding = ShardedEmbedding(self)
+        if not isinstance(x, tf.data.Dataset):
+            x = tf.data.Dataset.from_tensor_slices(x).batch(batch_size or 32)
+        return self.sharded_embedding(x)
 
     def train_step(self, data):
         """One step of one replica; returns the loss of the global batch."""

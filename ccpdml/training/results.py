@@ -29,7 +29,7 @@ def write(experiment, learner, best_step, seconds):
     Returns:
         The dictionary that `results.json` holds.
     """
-    splits, run_dir = experiment.splits, experiment.run_dir
+    splits, run_dir = experiment.splits, experiment.output_dir
     test = experiment.evaluation(splits.test, splits.gallery, experiment.recall_at)
     results = {
         "dataset": splits.info["name"],
@@ -57,9 +57,9 @@ def write(experiment, learner, best_step, seconds):
 
 def draw(experiment, learner, test):
     """Draws the figures of a run: curves, embeddings with proxies, a retrieval gallery."""
-    folder = experiment.run_dir / "figures"
+    folder = experiment.output_dir / "figures"
     folder.mkdir(exist_ok=True)
-    history = read_history(experiment.run_dir / "logs" / "history.jsonl")
+    history = read_history(experiment.output_dir / "logs" / "history.jsonl")
     figures.learning_curve(history, folder / "learning_curve.png")
     train = experiment.splits.train
     proxies, proxy_labels = None, None

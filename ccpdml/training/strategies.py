@@ -1,20 +1,99 @@
-"""Which devices a run uses."""
+"""Which devices a run uses, and which of its processes may write."""
+
+import atexit
+import json
+import os
+import shutil
+import tempfile
 
 import tensorflow as tf
 
-STRATEGIES = {
-    "default": tf.distribute.get_strategy,
-    "mirrored": tf.distribute.MirroredStrategy,
-    "multi_worker": tf.distribute.MultiWorkerMirroredStrategy,
-}
-
 
 def by_name(name):
-    """Builds the strategy called `name`: "default", "mirrored" or "multi_worker".
+    """Builds the strategy called `name`; the first thing that a process asks of TensorFlow.
+
+    "default" is one device, "mirrored" all GPUs of this host, "multi_worker" every process that
+    `TF_CONFIG` or Slurm's environment names, and "auto" the largest of these that there is.
 
     Raises:
-        ValueError: if there is no such strategy.
+        ValueError: if there is no such strategy, or nothing names the processes.
     """
-    if name not in STRATEGIES:
-        raise ValueError(f"`strategy` must be one of {sorted(STRATEGIES)}. Received: {name=}")
-    return STRATEGIES[name]()
+    strategies = {
+        "auto": _largest,
+        "default": tf.distribute.get_strategy,
+        "mirrored": tf.distribute.MirroredStrategy,
+        "multi_worker": _multi_worker,
+    }
+    if name not in strategies:
+        raise ValueError(f"`strategy` must be one of {sorted(strategies)}. Received: {name=}")
+    return strategies[name]()
+
+
+def _largest():
+    if _tf_config_workers() > 1 or _slurm_tasks() > 1:
+        return _multi_worker()
+    if len(tf.config.list_physical_devices("GPU")) > 1:
+        return tf.distribute.MirroredStrategy()
+    return tf.distribute.get_strategy()
+
+
+def _multi_worker():
+    if _tf_config_workers():
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    if not _slurm_tasks():
+        raise ValueError(
+            "The strategy 'multi_worker' needs TF_CONFIG, or a start by Slurm's srun, to know its "
+            "workers. Received: neither in the environment."
+        )
+    return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=_SlurmResolver())
+
+
+class _SlurmResolver(tf.distribute.cluster_resolver.SlurmClusterResolver):
+    """The tasks of a Slurm step, with the GPUs that Slurm bound to each, none included.
+
+    TensorFlow's own asks `nvidia-smi` for GPUs, fails without one, and hands them out itself.
+    """
+
+    def __init__(self):
+        super().__init__(
+            port_base=int(os.environ.get("CCPDML_PORT", 8888)),
+            gpus_per_node=_slurm_tasks(),  # Any number not below the tasks of a node.
+            gpus_per_task=1,
+            auto_set_gpu=False,
+        )
+
+    def num_accelerators(self, *args, **kwargs):
+        return {"GPU": len(tf.config.list_physical_devices("GPU"))}
+
+
+def _tf_config_workers():
+    cluster = json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {})
+    return sum(len(cluster.get(job, ())) for job in ("chief", "worker"))
+
+
+def _slurm_tasks():
+    # Only srun sets the variables of a step; the batch script itself is no worker.
+    return int(os.environ.get("SLURM_STEP_NUM_TASKS", 0))
+
+
+def is_multi_worker(strategy):
+    """Whether the replicas of `strategy` live in several processes."""
+    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+
+def is_chief(strategy):
+    """Whether this process is the one that writes the files of a run."""
+    return bool(strategy.extended.should_checkpoint)
+
+
+def output_directory(strategy, directory):
+    """The directory for the chief, a scratch one for any other worker.
+
+    Writing often is collective (what is written has to be computed together), so all do it, and
+    what only the chief should have written is forgotten.
+    """
+    if is_chief(strategy):
+        return str(directory)
+    scratch = tempfile.mkdtemp(prefix="ccpdml_worker_")
+    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
+    return scratch

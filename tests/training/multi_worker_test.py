@@ -1,0 +1,83 @@
+"""Runs whose replicas are processes: one result, that of a single process."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ccpdml import config, training
+from ccpdml.training import strategies
+from tests.training import processes
+
+# Batch normalization would see half of the batch on each replica.
+BINDINGS = [
+    "train.steps = 20",
+    "train.evaluate_every = 10",
+    "ProxyReinitialization.patience = 1",
+    "small_cnn.batch_norm = False",
+]
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one(tmp_path):
+    outputs = processes.finish(processes.start_workers(tmp_path / "two", BINDINGS))
+    assert (tmp_path / "two" / "results.json").exists(), outputs
+    config.load([processes.ROOT / "gin" / "digits_ms.gin"], BINDINGS)
+    training.Experiment(tmp_path / "one").run()
+    one, two = processes.saved(tmp_path / "one"), processes.saved(tmp_path / "two")
+    assert one.keys() == two.keys()
+    picked = ("weights_0005", "EarlyStopping_best/sources/5")  # at step 20, after training
+    for name, array in one.items():
+        if not name.startswith(picked):
+            np.testing.assert_allclose(two[name], array, rtol=1e-5, atol=1e-5, err_msg=name)
+    rows, rows_of_two = (
+        training.history.read_history(tmp_path / run / "logs" / "history.jsonl")
+        for run in ("one", "two")
+    )
+    assert len(rows) == len(rows_of_two) == 2
+    for row, row_of_two in zip(rows, rows_of_two, strict=True):
+        assert row_of_two["loss"] == pytest.approx(row["loss"], rel=1e-5)
+        assert row_of_two["val_map_at_r"] == pytest.approx(row["val_map_at_r"], abs=1e-3)
+    radii = [each[1]["covering_radius_after"] for each in (rows, rows_of_two)]
+    assert radii[1] == pytest.approx(radii[0], rel=1e-2)
+
+
+def test_one_device_and_no_cluster_need_no_strategy(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    monkeypatch.delenv("SLURM_STEP_NUM_TASKS", raising=False)
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
+    assert strategies.by_name("auto") is tf.distribute.get_strategy()
+    with pytest.raises(ValueError, match="TF_CONFIG"):
+        strategies.by_name("multi_worker")
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"TF_CONFIG": json.dumps({"cluster": {"worker": ["a:1", "b:1"]}})},
+        {"SLURM_STEP_NUM_TASKS": "2"},
+    ],
+)
+def test_the_environment_of_a_cluster_chooses_its_strategy(monkeypatch, environment):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(strategies, "_multi_worker", lambda: "multi_worker")
+    assert strategies.by_name("auto") == "multi_worker"
+
+
+def test_slurm_names_every_task_and_counts_bound_gpus(monkeypatch):
+    environment = {
+        "SLURM_PROCID": "2",
+        "SLURM_STEP_NUM_TASKS": "4",
+        "SLURM_STEP_NODELIST": "node[1-2]",
+        "SLURM_STEP_TASKS_PER_NODE": "2(x2)",
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["GPU:0"])
+    resolver = strategies._SlurmResolver()
+    addresses = ["node1:8888", "node1:8889", "node2:8888", "node2:8889"]
+    assert resolver.cluster_spec().as_dict() == {"worker": addresses}
+    assert resolver.get_task_info() == ("worker", 2)
+    assert resolver.num_accelerators() == {"GPU": 1}

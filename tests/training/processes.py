@@ -1,0 +1,68 @@
+"""Runs of `experiments/run.py` in processes of their own, one or several that train together."""
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+ROOT = Path(__file__).parents[2]
+
+
+def start(run_dir, bindings, arguments=(), **environment):
+    """Starts one run on digits; returns its `subprocess.Popen`."""
+    flags = [f"--gin_bindings={binding}" for binding in bindings]
+    command = [sys.executable, "experiments/run.py", "--gin_file=gin/digits_ms.gin"]
+    return subprocess.Popen(
+        [*command, f"--run_dir={run_dir}", *flags, *arguments],
+        env=os.environ | environment,
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+def start_workers(run_dir, bindings, num_workers=2):
+    """Starts a run whose replicas are processes; returns their `Popen`s, the first is the chief."""
+    addresses = [f"localhost:{port}" for port in _free_ports(num_workers)]
+    return [
+        start(
+            run_dir,
+            bindings,
+            TF_CONFIG=json.dumps(
+                {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+            ),
+        )
+        for index in range(num_workers)
+    ]
+
+
+def _free_ports(count):
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("localhost", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def finish(processes, timeout=240):
+    """Waits for processes, ends them if they take too long; returns what each of them printed."""
+    try:
+        return [process.communicate(timeout=timeout)[0] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+
+
+def saved(run_dir):
+    """All arrays of the newest checkpoint of a run, by name."""
+    reader = tf.train.load_checkpoint(str(Path(run_dir) / "checkpoints"))
+    names = reader.get_variable_to_shape_map()
+    arrays = {name: reader.get_tensor(name) for name in names if name[0] != "_"}
+    return {name: array for name, array in arrays.items() if isinstance(array, np.ndarray)}
