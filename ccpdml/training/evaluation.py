@@ -52,14 +52,22 @@ class RetrievalEvaluation(tf.keras.callbacks.Callback):
 
     def evaluate(self, learner):
         """Returns the scores of `learner` as a dictionary, without prefix."""
-        gallery = () if self.gallery is None else (embed(learner, self.gallery[0]), self.gallery[1])
-        query = embed(learner, self.images)
-        scores = metrics.retrieval(query, self.labels, *gallery, recall_at=(1, *self.recall_at))
-        names = LOG_NAMES | {f"recall_at_{k}": f"recall_at_{k}" for k in self.recall_at}
-        values = np.array([scores[name] for name in names], np.float64)
+        scores = self.score(*self.embed(learner))
         # Whatever is decided by a score is decided by the first worker's.
+        values = np.array(list(scores.values()), np.float64)
         values = replicas.broadcast(values, learner.distribute_strategy)
-        return dict(zip(names.values(), np.asarray(values).tolist(), strict=True))
+        return dict(zip(scores, np.asarray(values).tolist(), strict=True))
+
+    def embed(self, learner):
+        """Embeddings of the queries and of the gallery (None if there is none), float32."""
+        return embed(learner, self.images), self.gallery and embed(learner, self.gallery[0])
+
+    def score(self, query, gallery=None):
+        """Returns the scores of embeddings from `embed` as a dictionary, without prefix."""
+        sides = (query, self.labels) + (() if gallery is None else (gallery, self.gallery[1]))
+        scores = metrics.retrieval(*sides, recall_at=(1, *self.recall_at))
+        names = LOG_NAMES | {f"recall_at_{k}": f"recall_at_{k}" for k in self.recall_at}
+        return {short: float(scores[name]) for name, short in names.items()}
 
     def on_epoch_end(self, epoch, logs=None):
         scores = self.evaluate(self.model)

@@ -31,11 +31,12 @@ def write(experiment, learner, best_step, seconds):
     """
     splits, run_dir = experiment.splits, experiment.output_dir
     test = experiment.evaluation(splits.test, splits.gallery, experiment.recall_at)
+    query, gallery = test.embed(learner)
     results = {
         "dataset": splits.info["name"],
         "method": type(learner.criterion).__name__,
         "loss": type(getattr(learner.criterion, "loss", None)).__name__,
-        "test": test.evaluate(learner),
+        "test": test.score(query, gallery),
         "validation": experiment.evaluation(splits.validation).evaluate(learner),
         "best_step": best_step,
         "steps": int(tf.convert_to_tensor(learner.optimizer.iterations)),
@@ -50,12 +51,17 @@ def write(experiment, learner, best_step, seconds):
         "wall_seconds": round(seconds, 1),
     }
     models.standalone(learner.encoder).save(run_dir / "encoder.keras")
+    sides = {"query": query, "query_labels": test.labels}
+    if gallery is not None:
+        sides |= {"gallery": gallery, "gallery_labels": test.gallery[1]}
+    np.savez(run_dir / "test_embeddings.npz", **sides)
+    draw(experiment, learner, query, gallery)
+    # Last: where it is, the run is complete.
     (run_dir / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    draw(experiment, learner, test)
     return results
 
 
-def draw(experiment, learner, test):
+def draw(experiment, learner, query, gallery):
     """Draws the figures of a run: curves, embeddings with proxies, a retrieval gallery."""
     folder = experiment.output_dir / "figures"
     folder.mkdir(exist_ok=True)
@@ -71,27 +77,24 @@ def draw(experiment, learner, test):
     embeddings = evaluation.embed(learner, experiment.evaluation(train).images)
     path = folder / "embeddings.png"
     figures.embedding_view(embeddings, train.labels, proxies, proxy_labels, path)
-    _draw_gallery(experiment.splits, learner, test, folder / "retrieval.png")
+    _draw_gallery(experiment.splits, query, gallery, folder / "retrieval.png")
 
 
-def _draw_gallery(splits, learner, test, path):
+def _draw_gallery(splits, query, gallery, path):
     """Draws some test queries, evenly spaced over the set, and their nearest images."""
     rows = np.linspace(0, len(splits.test) - 1, NUM_GALLERY_QUERIES).astype(int)
-    embeddings = evaluation.embed(learner, test.images)
-    if splits.gallery is None:
-        neighbors, _ = metrics.nearest(embeddings, k=NUM_NEIGHBORS)
-        neighbors, gallery = neighbors[rows], splits.test
+    searched = splits.test if gallery is None else splits.gallery
+    if gallery is None:
+        neighbors = metrics.nearest(query, k=NUM_NEIGHBORS)[0][rows]
     else:
-        in_gallery = evaluation.embed(learner, test.gallery[0])
-        neighbors, _ = metrics.nearest(embeddings[rows], in_gallery, k=NUM_NEIGHBORS)
-        gallery = splits.gallery
+        neighbors = metrics.nearest(query[rows], gallery, k=NUM_NEIGHBORS)[0]
     galleries.retrieval_gallery(
         splits.test.images,
         splits.test.labels,
         neighbors,
         path,
         queries=rows,
-        gallery_images=gallery.images,
-        gallery_labels=gallery.labels,
+        gallery_images=searched.images,
+        gallery_labels=searched.labels,
         captions=[splits.test.class_names[splits.test.labels[row]] for row in rows],
     )
