@@ -32,7 +32,8 @@ def retrieval(
             itself (by index, so a duplicate of the query stays).
         gallery_labels: [gallery_size] or [gallery_size, 1]; given if and only if `gallery` is.
         recall_at: the K of R@K, ints >= 1.
-        max_memory_bytes: bound of the working memory beyond the embeddings, int.
+        max_memory_bytes: bound of the working memory, int; on top come the embeddings, some 50
+            bytes for each of them, and 2 MiB.
         per_class: whether to add averages over each class of queries.
 
     Returns:

@@ -57,7 +57,7 @@ def scan(task, max_memory_bytes):
 
     Args:
         task: `Task`.
-        max_memory_bytes: bound of the working memory beyond the embeddings themselves, int.
+        max_memory_bytes: as of `metrics.retrieval`.
     """
     deepest = max(int(task.sizes.max()), min(task.count_limit, len(task.gallery)))
     plan = memory.Plan(task.sizes, deepest, task.gallery.shape, max_memory_bytes)

@@ -18,7 +18,8 @@ def nearest(query, gallery=None, k=10, max_memory_bytes=MAX_MEMORY_BYTES):
         gallery: float [gallery_size, dim]; None searches the queries themselves, each without
             itself.
         k: neighbors per query, int in 1..gallery_size (one less if `gallery` is None).
-        max_memory_bytes: bound of the working memory beyond the embeddings, int.
+        max_memory_bytes: bound of the working memory, int; on top come the embeddings, some 50
+            bytes for each of them, and 2 MiB.
 
     Returns:
         Indices, int64 [num_queries, k], and distances in the embeddings' unit, float32

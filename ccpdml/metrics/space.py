@@ -2,7 +2,7 @@
 
 import numpy as np
 
-VALUES_PER_READ = 2**18
+VALUES_PER_READ = 2**16
 
 
 class ScoreSpace:
