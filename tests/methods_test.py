@@ -52,7 +52,7 @@ def steps_of(path, folder, run_dir):
     for callback in outer:
         callback.set_model(learner)
         callback.on_train_begin()
-    history = learner.fit(experiment._batches(0), steps_per_epoch=2, verbose=0)
+    history = learner.fit(experiment.batches(0), steps_per_epoch=2, verbose=0)
     return learner, history.history["loss"][-1]
 
 
@@ -84,3 +84,9 @@ def test_methods_of_the_paper_are_all_there():
     methods += ["c1_xbm", "c2_xbm", "proxy_anchor", "proxy_nca", "soft_triple", "hpl_pa"]
     for dataset in ("cub", "cars", "sop", "inshop"):
         assert {f"{dataset}_{method}" for method in methods} <= stems
+
+
+@pytest.mark.parametrize("path", sorted((GIN / "backbones").glob("*.gin")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("run", ["cub_ms", "inshop_c2_xbm", "sop_proxy_anchor"])
+def test_any_backbone_can_follow_a_run_file(run, path):
+    config.load([GIN / f"{run}.gin", path])
