@@ -104,6 +104,7 @@ def per_query(
     Raises:
         ValueError: as `retrieval`, but queries without matches are none.
     """
+    recall_at = tuple(recall_at)
     if not recall_at or min(recall_at) < 1:
         raise ValueError(f"`recall_at` must be ints >= 1. Received: {recall_at=}")
     if (gallery is None) != (gallery_labels is None):

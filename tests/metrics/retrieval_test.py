@@ -4,6 +4,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from ccpdml import metrics
 from tests.metrics import oracle
@@ -140,9 +141,12 @@ def test_lone_queries_are_left_out_and_counted():
     assert result["mean_average_precision_at_r"] == 1.0
 
 
-def test_labels_as_a_column_are_the_same():
+def test_labels_as_a_column_lists_and_tensors_are_the_same():
     query, labels = clustered(50, 4, 6)
-    assert metrics.retrieval(query, labels[:, None]) == metrics.retrieval(query, labels)
+    expected = metrics.retrieval(query, labels, recall_at=(1, 2))
+    assert metrics.retrieval(query.tolist(), labels[:, None], recall_at=[2, 1]) == expected
+    tensors = tf.constant(query), tf.constant(labels)
+    assert metrics.retrieval(*tensors, recall_at=np.array([1, 2])) == expected
 
 
 def test_class_averages():
