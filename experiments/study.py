@@ -31,37 +31,37 @@ VARIANTS = {
     "pairs": ("glyphs_ms_base", []),
     "static": ("glyphs_ms_proxies", []),
     "ccp": ("glyphs_ms", []),
-    "pairs, C1": ("glyphs_c1_base", []),
-    "static, C1": ("glyphs_c1_proxies", []),
-    "ccp, C1": ("glyphs_c1", []),
-    "pairs, C2": ("glyphs_c2_base", []),
-    "static, C2": ("glyphs_c2_proxies", []),
-    "ccp, C2": ("glyphs_c2", []),
-    "pairs, triplet": ("glyphs_triplet_base", []),
-    "static, triplet": ("glyphs_triplet_proxies", []),
-    "ccp, triplet": ("glyphs_triplet", []),
-    "pairs, rate x2": ("glyphs_ms_base", [f"{RATE}=2e-3"]),
-    "static, rate x2": ("glyphs_ms_proxies", [f"{RATE}=2e-3"]),
-    "ccp, rate x2": ("glyphs_ms", [f"{RATE}=2e-3"]),
-    "static, 4 proxies": ("glyphs_ms_proxies", [f"{PROXIES}=4"]),
-    "ccp, 4 proxies": ("glyphs_ms", [f"{PROXIES}=4"]),
-    "ccp, patience 1": ("glyphs_ms", [f"{PATIENCE}=1"]),
-    "ccp, patience 3": ("glyphs_ms", [f"{PATIENCE}=3"]),
-    "ccp, patience 10": ("glyphs_ms", [f"{PATIENCE}=10"]),
-    "ccp, no prox": ("glyphs_ms", [f"{PROX}=0.0"]),
-    "ccp, prox 2e-4": ("glyphs_ms", [f"{PROX}=2e-4"]),
-    "ccp, prox 0.1": ("glyphs_ms", [f"{PROX}=0.1"]),
-    "ccp, prox 1": ("glyphs_ms", [f"{PROX}=1.0"]),
-    "ccp, moments kept": ("glyphs_ms", ["ProxyReinitialization.restart_optimizer=False"]),
-    "ccp, raw k-center": ("glyphs_ms", ["ProxyReinitialization.normalized=False"]),
-    "ccp, augmented pool": ("glyphs_ms", ["PoolDraw.augmented=True"]),
+    "pairs C1": ("glyphs_c1_base", []),
+    "static C1": ("glyphs_c1_proxies", []),
+    "ccp C1": ("glyphs_c1", []),
+    "pairs C2": ("glyphs_c2_base", []),
+    "static C2": ("glyphs_c2_proxies", []),
+    "ccp C2": ("glyphs_c2", []),
+    "pairs triplet": ("glyphs_triplet_base", []),
+    "static triplet": ("glyphs_triplet_proxies", []),
+    "ccp triplet": ("glyphs_triplet", []),
+    "pairs rate x2": ("glyphs_ms_base", [f"{RATE}=2e-3"]),
+    "static rate x2": ("glyphs_ms_proxies", [f"{RATE}=2e-3"]),
+    "ccp rate x2": ("glyphs_ms", [f"{RATE}=2e-3"]),
+    "static 4 proxies": ("glyphs_ms_proxies", [f"{PROXIES}=4"]),
+    "ccp 4 proxies": ("glyphs_ms", [f"{PROXIES}=4"]),
+    "ccp patience 1": ("glyphs_ms", [f"{PATIENCE}=1"]),
+    "ccp patience 3": ("glyphs_ms", [f"{PATIENCE}=3"]),
+    "ccp patience 10": ("glyphs_ms", [f"{PATIENCE}=10"]),
+    "ccp no prox": ("glyphs_ms", [f"{PROX}=0.0"]),
+    "ccp prox 2e-4": ("glyphs_ms", [f"{PROX}=2e-4"]),
+    "ccp prox 0.1": ("glyphs_ms", [f"{PROX}=0.1"]),
+    "ccp prox 1": ("glyphs_ms", [f"{PROX}=1.0"]),
+    "ccp moments kept": ("glyphs_ms", ["ProxyReinitialization.restart_optimizer=False"]),
+    "ccp raw k-center": ("glyphs_ms", ["ProxyReinitialization.normalized=False"]),
+    "ccp augmented pool": ("glyphs_ms", ["PoolDraw.augmented=True"]),
 }
 
 
 def command(name, seed):
     """The command of one run."""
     gin_file, bindings = VARIANTS[name]
-    run_dir = f"{FLAGS.out}/{name.replace(', ', '_').replace(' ', '_')}-{seed}"
+    run_dir = f"{FLAGS.out}/{name.replace(' ', '_')}-{seed}"
     parts = [sys.executable, str(ROOT / "experiments" / "run.py"), f"--run_dir={run_dir}"]
     parts.append(f"--gin_file={ROOT / 'gin' / gin_file}.gin")
     return parts + [f"--gin_bindings={b}" for b in [*bindings, f"train.seed={seed}"]], run_dir
