@@ -17,8 +17,8 @@ from absl import app, flags
 from ccpdml import losses, models, training
 
 FLAGS = flags.FLAGS
-flags.DEFINE_integer("size", 112, "Height and width of the images.")
-flags.DEFINE_integer("steps", 5, "Steps in a timed run.")
+flags.DEFINE_integer("size", 96, "Height and width of the images.")
+flags.DEFINE_integer("steps", 3, "Steps in a timed run.")
 flags.DEFINE_integer("pairs", 15, "Timed pairs of runs.")
 
 NUM_CLASSES = 100
