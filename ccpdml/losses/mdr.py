@@ -7,6 +7,9 @@ from ccpdml.losses import state
 from ccpdml.losses.criterion import Criterion
 from ccpdml.ops import distances, masks, precision
 
+# Means and deviations of distances below it count as this long: gradients are one over them.
+_SHORTEST = 1e-4
+
 
 @gin.register
 @tf.keras.utils.register_keras_serializable(package="ccpdml")
@@ -57,8 +60,7 @@ class DistanceRegularizedLoss(Criterion):
         # The largest entry is divided out first: squares of distances may overflow or vanish.
         size = tf.stop_gradient(tf.reduce_max(tf.abs(embeddings)))
         measured = distances.euclidean(tf.math.divide_no_nan(embeddings, size))
-        mean = tf.reduce_mean(measured)
-        scaled = tf.math.divide_no_nan(tf.math.divide_no_nan(embeddings, size), mean)
+        scaled = embeddings / tf.maximum(size * tf.reduce_mean(measured), _SHORTEST)
         of_pairs = getattr(distances, self.loss.distance)(scaled)
         levels = tf.convert_to_tensor(self.levels)
         return (
@@ -70,7 +72,7 @@ class DistanceRegularizedLoss(Criterion):
     def _distance_to_levels(self, measured, size, levels):
         """Mean distance of the standardized `size * measured` to the nearest level."""
         mean, deviation = self._update_statistics(tf.stop_gradient(measured), size)
-        standardized = tf.math.divide_no_nan(size * measured - mean, deviation)
+        standardized = (size * measured - mean) / tf.maximum(deviation, _SHORTEST)
         return tf.reduce_mean(tf.reduce_min(tf.abs(standardized[..., None] - levels), axis=-1))
 
     def _update_statistics(self, measured, size):

@@ -161,3 +161,14 @@ def test_two_replicas_train_like_one(name, two_replicas):
         results.append(learner.encoder.get_weights() + learner.criterion.get_weights())
     for one, two in zip(*results, strict=True):
         np.testing.assert_allclose(one, two, rtol=2e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "length"), [("float32", 1e-20), ("float16", 1e-6), ("float32", 1e20)]
+)
+def test_distance_regularization_is_finite_at_any_length(dtype, length):
+    criterion = build(losses.DistanceRegularizedLoss(losses.ContrastiveLoss()))
+    embeddings, labels = inputs()
+    embeddings = tf.cast(tf.math.l2_normalize(embeddings, axis=-1) * length, dtype)
+    for result in gradients(criterion, embeddings, labels):
+        assert np.isfinite(result).all()
