@@ -85,9 +85,9 @@ def _draw_gallery(splits, query, gallery, path):
     rows = np.linspace(0, len(splits.test) - 1, NUM_GALLERY_QUERIES).astype(int)
     searched = splits.test if gallery is None else splits.gallery
     if gallery is None:
-        neighbors = metrics.nearest(query, k=NUM_NEIGHBORS)[0][rows]
+        neighbors = metrics.nearest(query, k=min(NUM_NEIGHBORS, len(query) - 1))[0][rows]
     else:
-        neighbors = metrics.nearest(query[rows], gallery, k=NUM_NEIGHBORS)[0]
+        neighbors = metrics.nearest(query[rows], gallery, k=min(NUM_NEIGHBORS, len(gallery)))[0]
     galleries.retrieval_gallery(
         splits.test.images,
         splits.test.labels,
