@@ -1,10 +1,14 @@
 """Trains and evaluates one run, as its gin files say.
 
 python experiments/run.py --gin_file=gin/glyphs_ms.gin
+
+Exit codes: 0 done; 1 a mistake or a failure, told in one line; 75 stopped by SIGTERM, after writing
+a checkpoint. Whatever stopped a run, the same command goes on with it.
 """
 
 import json
 import os
+import sys
 from pathlib import Path
 
 from absl import app, flags, logging
@@ -14,6 +18,7 @@ flags.DEFINE_multi_string("gin_file", [], "Gin file of the run; later ones overr
 flags.DEFINE_multi_string("gin_bindings", [], "A binding, e.g. 'train.steps=100'. Repeatable.")
 flags.DEFINE_string("data_root", None, "Data sets. Default: $CCPDML_DATA, else ~/.ccpdml/data.")
 flags.DEFINE_string("run_dir", None, "Results. Default: runs/<name of the first gin file>.")
+flags.DEFINE_bool("debug", False, "Replay the batch at which the run stopped, op by op.")
 flags.DEFINE_bool("dry_run", False, "Check the configuration and print the plan, train nothing.")
 
 
@@ -33,10 +38,17 @@ def main(argv):
         if FLAGS.dry_run:
             print("\n".join(experiment.plan()))
             return
+        if FLAGS.debug:
+            print(training.replay.run(experiment))
+            return
         results = experiment.run()
-    except (ValueError, FileNotFoundError, FloatingPointError) as error:
+    except training.Preempted as stop:
+        print(f"{stop} Give the same command again to go on.", file=sys.stderr)
+        raise SystemExit(training.preemption.EXIT_CODE) from None
+    except (ValueError, OSError, FloatingPointError) as error:
         logging.debug("", exc_info=True)
-        raise SystemExit(f"ERROR: {error}") from None
+        notes = getattr(error, "__notes__", [])
+        raise SystemExit(f"ERROR: {' '.join([str(error), *notes])}") from None
     print(json.dumps({"test": results["test"], "run_dir": run_dir}, indent=1))
 
 

@@ -8,6 +8,7 @@ from ccpdml.training.history import History, ProgressBar
 from ccpdml.training.learner import MetricLearner
 from ccpdml.training.loop import NonFiniteLossError
 from ccpdml.training.pool import PoolDraw
+from ccpdml.training.preemption import Preempted, Preemption
 from ccpdml.training.reinitialization import ProxyReinitialization
 
 __all__ = [
@@ -18,6 +19,8 @@ __all__ = [
     "MetricLearner",
     "NonFiniteLossError",
     "PoolDraw",
+    "Preempted",
+    "Preemption",
     "ProgressBar",
     "ProxyReinitialization",
     "RetrievalEvaluation",

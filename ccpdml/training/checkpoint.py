@@ -1,9 +1,12 @@
 """Everything a run needs to go on as if it had never stopped."""
 
 import json
+from pathlib import Path
 
 import gin
+import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from ccpdml.training import stacks, strategies
 
@@ -27,6 +30,9 @@ class Checkpoint(tf.keras.callbacks.Callback):
     """Saves weights, both optimizers, the prox term and the state of other callbacks.
 
     Call `restore` before `fit` and start at the epoch and step it returns. Put this callback last.
+    A run that stopped inside an epoch goes on inside it: the calls of the inner loop that were made
+    are skipped, and the mean loss goes on from where it was.
+
     A callback has state if it has `get_state() -> dict` and `set_state(dict)` of plain numbers; its
     variables are what `trackables()` returns by name.
 
@@ -42,7 +48,8 @@ class Checkpoint(tf.keras.callbacks.Callback):
         self.directory = str(directory)
         self.callbacks = list(callbacks)
         self.every, self.keep = every, keep
-        self.num_epochs = 0
+        self.num_epochs, self.num_steps_into_epoch = 0, 0
+        self.step_at_epoch_begin = 0
         self.manager = None
 
     def restore(self, learner):
@@ -59,22 +66,40 @@ class Checkpoint(tf.keras.callbacks.Callback):
         """
         for callback in self.callbacks:
             callback.set_model(learner)
-        checkpoint = tf.train.Checkpoint(**self._items(learner))
-        self.manager = tf.train.CheckpointManager(
-            checkpoint,
-            strategies.output_directory(learner.distribute_strategy, self.directory),
-            self.keep,
-        )
-        newest = tf.train.latest_checkpoint(self.directory)
-        if newest:
-            try:
-                checkpoint.restore(newest).assert_consumed()
-            except (AssertionError, ValueError) as error:
-                raise ValueError(
-                    f"{newest} was made by another model or method; restore it with the "
-                    "configuration that made it, or choose another directory."
-                ) from error
+        self.checkpoint = tf.train.Checkpoint(**self._items(learner))
+        output_directory = strategies.output_directory(learner.distribute_strategy, self.directory)
+        self.manager = tf.train.CheckpointManager(self.checkpoint, output_directory, self.keep)
+        self._read_newest()
+        self.mean_loss = [np.array(tf.convert_to_tensor(v)) for v in learner.loss_tracker.variables]
         return self.num_epochs, int(tf.convert_to_tensor(learner.optimizer.iterations))
+
+    def _read_newest(self):
+        paths = Path(self.directory).glob("ckpt-*.index")
+        paths = sorted(paths, key=lambda path: int(path.stem.split("-")[1]), reverse=True)
+        for path in paths:
+            try:
+                return self._read(path.with_suffix(""))
+            # TensorFlow raises an IndexError where a file is shorter than it should be.
+            except (tf.errors.OpError, IndexError) as error:
+                logging.warning("The checkpoint %s is damaged, and passed over: %s", path, error)
+        if paths:
+            raise ValueError(
+                f"No checkpoint in {self.directory} can be read. Remove the directory to start the "
+                "run anew."
+            )
+
+    def _read(self, path):
+        try:
+            self.checkpoint.restore(str(path)).assert_consumed()
+        except (AssertionError, ValueError) as error:
+            raise ValueError(
+                f"{path} was made by another model or method; restore it with the configuration "
+                "that made it, or choose another directory."
+            ) from error
+
+    def write_to(self, directory):
+        """Writes one checkpoint to a directory other than the run's."""
+        tf.train.CheckpointManager(self.checkpoint, str(directory), 1).save()
 
     def on_train_begin(self, logs=None):
         if self.manager is None and self.restore(self.model)[0]:
@@ -82,9 +107,20 @@ class Checkpoint(tf.keras.callbacks.Callback):
                 f"{self.directory} holds the checkpoint of a run. Call `restore` before `fit` to "
                 "go on from it, or choose another directory."
             )
+        num_calls = self.num_steps_into_epoch // self.model.steps_per_loop
+        self.model.train_function.num_to_skip = num_calls
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.step_at_epoch_begin = self._step() - self.num_steps_into_epoch
+        if self.num_steps_into_epoch:
+            for variable, value in zip(
+                self.model.loss_tracker.variables, self.mean_loss, strict=True
+            ):
+                variable.assign(value)
+            self.num_steps_into_epoch = 0
 
     def on_epoch_end(self, epoch, logs=None):
-        self.num_epochs = epoch + 1
+        self.num_epochs, self.step_at_epoch_begin = epoch + 1, self._step()
         if self.num_epochs % self.every == 0:
             self.save()
 
@@ -93,22 +129,41 @@ class Checkpoint(tf.keras.callbacks.Callback):
             self.save()
 
     def save(self):
-        """Writes a checkpoint now; a half-written one is never taken for the newest."""
-        self.manager.save(checkpoint_number=self.num_epochs)
+        """Writes a checkpoint now; a half-written one is never taken for the newest.
+
+        Raises:
+            OSError: if it cannot be written; the one before it is kept.
+        """
+        try:
+            self.manager.save(checkpoint_number=self._step())
+        except tf.errors.OpError as error:
+            raise OSError(
+                f"The checkpoint of step {self._step()} cannot be written to {self.directory}: "
+                f"{error.message} The one before it is kept: make room, or mend what is wrong, and "
+                "resume the run."
+            ) from error
+
+    def _step(self):
+        return int(tf.convert_to_tensor(self.model.optimizer.iterations))
 
     def get_state(self):
-        """How many epochs are done."""
-        return {"num_epochs": self.num_epochs}
+        """How many epochs are done, and steps of the next."""
+        return {
+            "num_epochs": self.num_epochs,
+            "num_steps_into_epoch": self._step() - self.step_at_epoch_begin,
+        }
 
     def set_state(self, state):
         """Takes back what `get_state` gave."""
         self.num_epochs = state["num_epochs"]
+        self.num_steps_into_epoch = state["num_steps_into_epoch"]
 
     def _items(self, learner):
         variables = {
             "weights": learner.weights,
             "optimizer": learner.optimizer.variables,
             "criterion_optimizer": learner.criterion_optimizer.variables,
+            "mean_loss": learner.loss_tracker.variables,
         }
         # One name for each: Keras 3 hides variables that are held in lists from checkpoints.
         items = {

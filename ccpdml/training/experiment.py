@@ -10,12 +10,14 @@ from absl import logging
 
 from ccpdml import config
 from ccpdml.data import pipelines, samplers, views
-from ccpdml.training import results, strategies
+from ccpdml.training import lock, replay, results, strategies
 from ccpdml.training.checkpoint import Checkpoint
 from ccpdml.training.early_stopping import EarlyStopping
 from ccpdml.training.evaluation import RetrievalEvaluation
 from ccpdml.training.history import History, ProgressBar
 from ccpdml.training.learner import MetricLearner
+from ccpdml.training.loop import NonFiniteLossError
+from ccpdml.training.preemption import Preemption
 
 
 @gin.configurable("train")
@@ -50,6 +52,8 @@ class Experiment:
         seed: of weights, sampling, augmentation and pools, int.
         strategy: "default", "mirrored", "multi_worker", or "auto" to go by what there is
             (`strategies.by_name`).
+        deterministic: whether every op is made to give the same bits each time, at some cost in
+            speed; then a run that was stopped and resumed ends as one that was not, to the bit.
         precision: "float32" or "mixed_bfloat16"; from the embedding on all is float32.
 
     Raises:
@@ -80,6 +84,7 @@ class Experiment:
         recall_at=(2, 4, 8),
         seed=0,
         strategy="auto",
+        deterministic=False,
         precision="float32",
     ):
         if min(steps, evaluate_every, evaluation_batch_size, checkpoint_every) < 1:
@@ -92,6 +97,8 @@ class Experiment:
             raise ValueError("Bind `train.reinitialization` and `train.pool` together.")
         # Before anything else: a multi-worker strategy must be there before the first op.
         self.strategy = strategies.by_name(strategy)
+        if deterministic:
+            tf.config.experimental.enable_op_determinism()
         self.run_dir = Path(run_dir)
         self.output_dir = Path(strategies.output_directory(self.strategy, run_dir))
         self.seed = seed
@@ -139,10 +146,11 @@ class Experiment:
             stateful.insert(0, self.make_reinitialization(self._build_pool(learner)))
         history = History(self.output_dir / "logs" / "history.jsonl")
         checkpoint = Checkpoint(self.run_dir / "checkpoints", stateful, every=self.checkpoint_every)
-        return learner, [evaluation, *stateful, history, checkpoint]
+        preemption = Preemption(checkpoint)
+        return learner, [evaluation, *stateful, history, checkpoint, preemption]
 
     def _build_learner(self):
-        input_shape = self._batches(0).element_spec[0].shape[1:]
+        input_shape = self.batches(0).element_spec[0].shape[1:]
         criterion = _with_classes(self.make_criterion, self.splits.train.num_classes)
         tf.keras.mixed_precision.set_global_policy(self.precision)
         encoder = self.make_encoder(tuple(input_shape))
@@ -171,17 +179,20 @@ class Experiment:
     def _distributed_batches(self, first_step):
         """The batches from `first_step` on; each worker decodes its own slice of them only."""
         if self.strategy.num_replicas_in_sync == 1:
-            return self._batches(first_step)
+            # Of unknown length: Keras 3 would count the skipped steps of a resumed epoch against
+            # a known one, and begin the data anew too early.
+            return self.batches(first_step).take_while(lambda *_: True)
 
         def of_pipeline(context):
             shard = (context.input_pipeline_id, context.num_input_pipelines)
-            return self._batches(first_step, shard).rebatch(
+            return self.batches(first_step, shard).rebatch(
                 context.get_per_replica_batch_size(self.batch_size)
             )
 
         return self.strategy.distribute_datasets_from_function(of_pipeline)
 
-    def _batches(self, first_step, shard=(0, 1)):
+    def batches(self, first_step, shard=(0, 1)):
+        """The batches from `first_step` on, or of each the slice of one worker."""
         return pipelines.training_batches(
             self.splits.train,
             self.sampler,
@@ -235,23 +246,33 @@ class Experiment:
     def run(self):
         """Trains, or goes on where a run stopped, and returns the results."""
         config.claim(self.run_dir, self.output_dir)
+        with lock.held(self.output_dir):
+            return self._run()
+
+    def _run(self):
         started = time.monotonic()
         learner, callbacks = self.build()
         (self.output_dir / "operative_config.gin").write_text(gin.operative_config_str())
-        *_, stopping, history, checkpoint = callbacks
+        *_, stopping, _, checkpoint, preemption = callbacks
         epochs_done, steps_done = checkpoint.restore(learner)
         if steps_done:
             logging.info("Going on from step %d of %s", steps_done, self.run_dir)
         epochs = -(-self.steps // self.steps_per_epoch)
-        learner.fit(
-            self._distributed_batches(steps_done),
-            initial_epoch=epochs if stopping.is_over else epochs_done,
-            epochs=epochs,
-            steps_per_epoch=self.steps_per_epoch,
-            callbacks=[*callbacks, ProgressBar(self.steps)],
-            shuffle=False,
-            verbose=0,
-        )
+        try:
+            with preemption:
+                learner.fit(
+                    self._distributed_batches(steps_done),
+                    initial_epoch=epochs if stopping.is_over else epochs_done,
+                    epochs=epochs,
+                    steps_per_epoch=self.steps_per_epoch,
+                    callbacks=[*callbacks, ProgressBar(self.steps)],
+                    shuffle=False,
+                    verbose=0,
+                )
+        except NonFiniteLossError as error:
+            folder = replay.write(self, checkpoint, error.step)
+            error.add_note(f"The batch is in {folder}; the same command with --debug replays it.")
+            raise
         return results.write(self, learner, stopping.best_step, time.monotonic() - started)
 
 

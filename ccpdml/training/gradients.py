@@ -21,6 +21,11 @@ def add_decay(gradients, variables, weight, centers=None):
     return [g + tf.cast(weight, v.dtype) * v for g, v in zip(gradients, values, strict=True)]
 
 
+def are_finite(tensors):
+    """Whether no entry of a list of tensors is NaN or infinite, bool scalar; reads each once."""
+    return tf.math.is_finite(tf.add_n([tf.reduce_sum(tf.cast(x, tf.float32)) for x in tensors]))
+
+
 def clip(gradients, clip_norm=None, clip_value=None):
     """Clips by the norm of all gradients together, then each entry by value.
 

@@ -11,7 +11,9 @@ import tqdm
 def read_history(path):
     """Reads the rows of `history.jsonl`, one dictionary per evaluation."""
     path = Path(path)
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    # A process that is killed may leave half a line.
+    return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
 @gin.register
@@ -31,7 +33,9 @@ class History(tf.keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         rows = [row for row in read_history(self.path) if row["step"] <= self._step()]
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        new = self.path.with_suffix(".new")
+        new.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        new.replace(self.path)
 
     def on_epoch_end(self, epoch, logs=None):
         row = {"epoch": epoch, "step": self._step()}

@@ -151,6 +151,20 @@ class MetricLearner(tf.keras.Model):
 
     def train_step(self, data):
         """One step of one replica; returns the loss of the global batch."""
+        loss, steps, _ = self.gradients_of(data)
+        self.apply(steps)
+        self.loss_tracker.update_state(loss)
+        return loss
+
+    def gradients_of(self, data):
+        """Differentiates the loss of the global batch, on one replica.
+
+        Args:
+            data: tuple (images, labels), this replica's part.
+
+        Returns:
+            Tuple (loss, gradients summed over the replicas, whether all of that is finite).
+        """
         images, labels, _ = tf.keras.utils.unpack_x_y_sample_weight(data)
         num_replicas = tf.distribute.get_replica_context().num_replicas_in_sync
         variables = self.encoder_weights + self.criterion_weights
@@ -161,14 +175,13 @@ class MetricLearner(tf.keras.Model):
             # Every replica computes the whole loss, and their gradients are summed.
             share = loss / num_replicas
         steps = tape.gradient(share, variables, unconnected_gradients="zero")
-        self.apply(replicas.sum_over([tf.convert_to_tensor(step) for step in steps]))
-        self.loss_tracker.update_state(loss)
-        return loss
+        steps = replicas.sum_over([tf.convert_to_tensor(step) for step in steps])
+        return loss, steps, gradients.are_finite([loss, *steps])
 
     def apply(self, steps):
         """Adds prox term and weight decay to summed gradients, clips them and applies them."""
         variables = self.encoder_weights + self.criterion_weights
-        count = len(self.encoder_weights)
+        steps, count = list(steps), len(self.encoder_weights)
         if self.prox_center is not None:
             weight, center = self.prox_weight_in_force, self.prox_center.copies
             steps[:count] = gradients.add_decay(steps[:count], variables[:count], weight, center)

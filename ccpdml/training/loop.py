@@ -1,5 +1,7 @@
 """The compiled inner loop: N steps of gradient descent in one call."""
 
+import math
+
 import tensorflow as tf
 
 from ccpdml.ops import replicas
@@ -7,7 +9,20 @@ from ccpdml.training import stacks
 
 
 class NonFiniteLossError(FloatingPointError):
-    """The loss became NaN or infinite."""
+    """The loss, or a gradient, became NaN or infinite; the weights are those before that step.
+
+    Attributes:
+        step: the step that failed, counted from 1.
+    """
+
+    def __init__(self, loss, step):
+        what = "A gradient is not finite" if math.isfinite(loss) else f"The loss is {loss}"
+        super().__init__(
+            f"{what} at step {step}, which was not applied. Lower the learning rate or clip the "
+            "gradients (`MetricLearner.clip_norm`), and look for images or margins that are not "
+            "numbers."
+        )
+        self.step = step
 
 
 class InnerLoop:
@@ -16,11 +31,15 @@ class InnerLoop:
     Args:
         learner: a `MetricLearner`.
         num_steps: steps in a call (N); fewer run where the data end.
+
+    Attributes:
+        num_to_skip: calls to pass over, because a run that is resumed made them before it stopped.
     """
 
     def __init__(self, learner, num_steps):
         self.learner = learner
         self.num_steps = num_steps
+        self.num_to_skip = 0
         self.strategy = learner.distribute_strategy
         statistics = [stacks.raw(v) for v in learner.encoder.non_trainable_variables]
         self.statistics = [v for v in statistics if v.dtype.is_floating]
@@ -33,37 +52,46 @@ class InnerLoop:
 
         Raises:
             StopIteration: if the data had ended before the first step.
-            NonFiniteLossError: if a loss is NaN or infinite, naming the step.
+            NonFiniteLossError: if a loss or gradient is NaN or infinite, naming the step.
         """
-        num_done, loss = self._run(iterator)
+        if self.num_to_skip:
+            self.num_to_skip -= 1
+            return self._logs()
+        num_done, loss, is_finite = self._run(iterator)
+        if not bool(is_finite):
+            num_applied = int(tf.convert_to_tensor(self.learner.optimizer.iterations))
+            raise NonFiniteLossError(float(loss), num_applied + 1)
         if int(num_done) == 0:
             raise StopIteration
-        if not bool(tf.math.is_finite(loss)):
-            step = int(tf.convert_to_tensor(self.learner.optimizer.iterations))
-            raise NonFiniteLossError(
-                f"The loss is {float(loss)} at step {step}. The weights of this step are spoilt, "
-                "those of the last checkpoint are not. Lower the learning rate or clip the "
-                "gradients (`MetricLearner.clip_norm`), and look for images or margins that are "
-                "not numbers."
-            )
+        return self._logs()
+
+    def _logs(self):
         return {metric.name: metric.result() for metric in self.learner.metrics}
 
     @tf.function(reduce_retracing=True)
     def _run(self, iterator):
-        num_done, loss = tf.constant(0), tf.constant(0.0)
+        num_done, loss, is_finite = tf.constant(0), tf.constant(0.0), tf.constant(True)
         for _ in tf.range(self.num_steps):
             batch = iterator.get_next_as_optional()
             if not batch.has_value():
                 break
-            per_replica = self.strategy.run(self.learner.train_step, args=(batch.get_value(),))
-            # All replicas hold the same loss: that of the global batch.
-            loss = self.strategy.experimental_local_results(per_replica)[0]
-            num_done += 1
-            if not tf.math.is_finite(loss):
+            results = self.strategy.run(self.learner.gradients_of, args=(batch.get_value(),))
+            # All replicas hold the same loss and gradients: those of the global batch.
+            loss, is_finite = (self._of_first(results[i]) for i in (0, 2))
+            if not is_finite:
                 break
+            self.strategy.run(self._apply, args=results[:2])
+            num_done += 1
         if self.strategy.num_replicas_in_sync > 1:
             self.strategy.run(self._average_statistics)
-        return num_done, loss
+        return num_done, loss, is_finite
+
+    def _of_first(self, per_replica):
+        return self.strategy.experimental_local_results(per_replica)[0]
+
+    def _apply(self, loss, steps):
+        self.learner.apply(steps)
+        self.learner.loss_tracker.update_state(loss)
 
     def _average_statistics(self):
         # Keras 3 lets each replica keep its own moving averages of batch normalization.

@@ -1,5 +1,9 @@
 """Checkpoints: a run that was stopped ends as one that was not."""
 
+import os
+import resource
+import signal
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -47,24 +51,27 @@ class Pool:
         self.num_draws = state["num_draws"]
 
 
-def run(directory, stop_after=None):
+def run(directory, stop_after=None, steps_per_execution=5, last=()):
     """Trains, or goes on; returns everything that a resumed run must have in common."""
-    model = tiny.learner(prox_weight=0.1, steps_per_execution=5)
+    model = tiny.learner(prox_weight=0.1, steps_per_execution=steps_per_execution)
     outer = training.ProxyReinitialization(Pool(), patience=2)
     stopping = training.EarlyStopping(patience=100)
     history = training.History(directory / "history.jsonl")
     checkpoint = training.Checkpoint(directory / "checkpoints", [outer, stopping])
     epochs, steps = checkpoint.restore(model)
-    callbacks = [Score(), outer, stopping, history, checkpoint]
-    model.fit(
-        tiny.dataset().skip(steps),
-        initial_epoch=epochs,
-        epochs=NUM_EPOCHS,
-        steps_per_epoch=5,
-        callbacks=callbacks + ([Power(stop_after)] if stop_after is not None else []),
-        verbose=0,
-        shuffle=False,
-    )
+    callbacks = [Score(), outer, stopping, history, checkpoint, *last]
+    preemption = training.Preemption(checkpoint)
+    with preemption:
+        model.fit(
+            tiny.dataset().skip(steps),
+            initial_epoch=epochs,
+            epochs=NUM_EPOCHS,
+            steps_per_epoch=5,
+            callbacks=[*callbacks, preemption]
+            + ([Power(stop_after)] if stop_after is not None else []),
+            verbose=0,
+            shuffle=False,
+        )
     moments = [
         tf.convert_to_tensor(v)
         for optimizer in (model.optimizer, model.criterion_optimizer)
@@ -144,3 +151,78 @@ def test_a_loss_that_is_not_a_number_leaves_the_last_checkpoint(tmp_path):
     restored = tiny.learner(activation="linear")
     assert training.Checkpoint(tmp_path).restore(restored) == (2, 10)
     assert np.isfinite(tiny.weights(restored)).all()
+
+
+class Ask(tf.keras.callbacks.Callback):
+    """Asks this process to stop, as a cluster does, after some calls of the inner loop."""
+
+    def __init__(self, calls):
+        super().__init__()
+        self.calls = calls
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.calls -= 1
+        if self.calls == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.parametrize("calls", [3, 12])
+def test_a_run_asked_to_stop_goes_on_inside_its_epoch(tmp_path, calls, op_determinism):
+    whole = run(tmp_path / "whole", steps_per_execution=1)
+    with pytest.raises(training.Preempted, match=f"step {calls}"):
+        run(tmp_path / "parts", steps_per_execution=1, last=[Ask(calls)])
+    resumed = run(tmp_path / "parts", steps_per_execution=1)
+    for one, other in zip(whole[0], resumed[0], strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert whole[1:] == resumed[1:]
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def damage(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def newest(directory, pattern):
+    return max((directory / "checkpoints").glob(pattern), key=lambda path: path.stat().st_mtime_ns)
+
+
+@pytest.mark.parametrize("part", ["ckpt-*.index", "ckpt-*.data*", "checkpoint"])
+def test_a_damaged_checkpoint_is_passed_over(tmp_path, part, op_determinism, caplog):
+    whole = run(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "parts", stop_after=4)
+    path = newest(tmp_path / "parts", part)
+    damage(path)
+    with caplog.at_level("WARNING"):
+        resumed = run(tmp_path / "parts")
+    assert (path.stem.split(".")[0] in caplog.text) == (part != "checkpoint")
+    for one, other in zip(whole[0], resumed[0], strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert whole[1:] == resumed[1:]
+
+
+def test_a_run_without_a_sound_checkpoint_does_not_start_anew(tmp_path):
+    run(tmp_path)
+    for path in (tmp_path / "checkpoints").glob("ckpt-*.data*"):
+        damage(path)
+    with pytest.raises(ValueError, match="No checkpoint .* can be read"):
+        run(tmp_path)
+
+
+def test_a_full_disk_is_told_and_leaves_the_last_checkpoint(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, stop_after=2)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="step 20 cannot be written"):
+            run(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert len(run(tmp_path)[1]) == NUM_EPOCHS
+
+
+def test_half_a_line_of_history_is_forgotten(tmp_path):
+    path = tmp_path / "history.jsonl"
+    path.write_text('{"step": 5}\n{"step": 1')
+    assert training.history.read_history(path) == [{"step": 5}]

@@ -64,5 +64,18 @@ def saved(run_dir):
     """All arrays of the newest checkpoint of a run, by name."""
     reader = tf.train.load_checkpoint(str(Path(run_dir) / "checkpoints"))
     names = reader.get_variable_to_shape_map()
-    arrays = {name: reader.get_tensor(name) for name in names if name[0] != "_"}
+    ours = [name for name in names if not name.startswith(("_", "save_counter"))]
+    arrays = {name: reader.get_tensor(name) for name in ours}
     return {name: array for name, array in arrays.items() if isinstance(array, np.ndarray)}
+
+
+def assert_same_run(one, other):
+    """Checks that two finished runs have the same weights, history and results, to the bit."""
+    arrays, arrays_of_other = saved(one), saved(other)
+    assert arrays.keys() == arrays_of_other.keys()
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(arrays_of_other[name], array, err_msg=name)
+    texts = [(Path(run) / "logs" / "history.jsonl").read_text() for run in (one, other)]
+    assert texts[0] == texts[1]
+    results = [json.loads((Path(run) / "results.json").read_text()) for run in (one, other)]
+    assert results[0] | {"wall_seconds": 0} == results[1] | {"wall_seconds": 0}

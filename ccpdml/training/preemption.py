@@ -1,0 +1,54 @@
+"""Leaving in good order when the cluster wants the machine back."""
+
+import signal
+import threading
+
+import gin
+import tensorflow as tf
+
+from ccpdml.ops import replicas
+
+EXIT_CODE = 75
+"""Of a process that was asked to stop and can be started again: EX_TEMPFAIL, "try again"."""
+
+
+class Preempted(Exception):  # noqa: N818
+    """The run was asked to stop (SIGTERM), and has written a checkpoint to go on from."""
+
+
+@gin.register
+class Preemption(tf.keras.callbacks.Callback):
+    """Turns SIGTERM into a checkpoint after the current call of the inner loop, and `Preempted`.
+
+    If any worker gets the signal, all stop at the same step. A second signal kills at once. Put it
+    after the `Checkpoint`, and `fit` inside `with preemption:`, where the signal is watched.
+
+    Args:
+        checkpoint: the `Checkpoint` of the same `fit`.
+    """
+
+    def __init__(self, checkpoint):
+        super().__init__()
+        self.checkpoint = checkpoint
+        self.is_asked = False
+        self.previous = None
+
+    def __enter__(self):
+        # Python lets no other thread watch signals.
+        if threading.current_thread() is threading.main_thread():
+            self.previous = signal.signal(signal.SIGTERM, self._ask)
+        return self
+
+    def __exit__(self, *_):
+        if self.previous is not None:
+            signal.signal(signal.SIGTERM, self.previous)
+
+    def _ask(self, number, frame):
+        self.is_asked = True
+        signal.signal(number, self.previous)
+
+    def on_train_batch_end(self, batch, logs=None):
+        if replicas.any_worker(self.is_asked, self.model.distribute_strategy):
+            self.checkpoint.save()
+            step = int(tf.convert_to_tensor(self.model.optimizer.iterations))
+            raise Preempted(f"Asked to stop: a checkpoint of step {step} is written.")

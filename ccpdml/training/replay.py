@@ -1,0 +1,61 @@
+"""The batch on which a run broke: written down, and run again slowly."""
+
+import numpy as np
+import tensorflow as tf
+
+FOLDER = "non_finite"
+
+
+def write(experiment, checkpoint, step):
+    """Writes the batch of a step and the state of the learner before it.
+
+    Args:
+        experiment: the `Experiment`.
+        checkpoint: its `Checkpoint`.
+        step: the step that failed, counted from 1.
+
+    Returns:
+        Folder with `batch.npz` (step, images, labels, indices into the training set, and paths
+        where images are files) and the checkpoint in `state/`.
+    """
+    folder = experiment.output_dir / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoint.write_to(folder / "state")
+    train = experiment.splits.train
+    indices = experiment.sampler.batch(step - 1)
+    images, labels = next(iter(experiment.batches(step - 1)))
+    arrays = {"step": step, "images": images, "labels": labels, "indices": indices}
+    if not train.in_memory:
+        arrays["paths"] = np.asarray(train.images)[indices]
+    np.savez(folder / "batch.npz", **arrays)
+    return folder
+
+
+def run(experiment):
+    """Runs the written batch again, one op at a time.
+
+    Returns:
+        What TensorFlow says about the first op whose result is not finite, with the source line it
+        was called from; or that all was finite this time.
+
+    Raises:
+        FileNotFoundError: if no batch was written.
+    """
+    folder = experiment.run_dir / FOLDER
+    if not (folder / "batch.npz").exists():
+        raise FileNotFoundError(f"{folder} holds no batch: this run did not stop at one.")
+    learner, (*_, checkpoint, _) = experiment.build()
+    checkpoint.directory = str(folder / "state")
+    checkpoint.restore(learner)
+    with np.load(folder / "batch.npz") as batch:
+        step, images, labels = batch["step"], batch["images"], batch["labels"]
+    tf.debugging.enable_check_numerics()
+    tf.config.run_functions_eagerly(True)
+    try:
+        loss, *_ = learner.gradients_of((tf.constant(images), tf.constant(labels)))
+    except tf.errors.InvalidArgumentError as error:
+        return f"Step {step}: {error.message}"
+    finally:
+        tf.config.run_functions_eagerly(False)
+        tf.debugging.disable_check_numerics()
+    return f"Step {step}: every op gave finite numbers this time, loss {float(loss)}."

@@ -1,0 +1,65 @@
+"""Whole runs in processes that are killed or asked to stop, or meet in one directory."""
+
+import signal
+import time
+
+import numpy as np
+import pytest
+
+from ccpdml import config, training
+from ccpdml.training import lock
+from tests.training import processes
+
+BINDINGS = [
+    "train.steps = 400",
+    "train.evaluate_every = 100",
+    "train.steps_per_loop = 5",
+    "train.deterministic = True",
+]
+
+
+def interrupt(run_dir, number, when):
+    """Starts or resumes a run, sends a signal once `when()` holds; returns the exit code."""
+    process = processes.start(run_dir, BINDINGS)
+    end = time.monotonic() + 200
+    while not when() and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.01)
+    process.send_signal(number)
+    processes.finish([process])
+    return process.returncode
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_and_asked_to_stop_ends_as_one_that_was_not(tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    processes.finish([processes.start(whole, BINDINGS)])
+    history = parts / "logs" / "history.jsonl"
+
+    def num_rows():
+        return len(training.history.read_history(history))
+
+    assert interrupt(parts, signal.SIGKILL, lambda: num_rows() >= 1) == -signal.SIGKILL
+    rows_before = num_rows()
+    assert interrupt(parts, signal.SIGTERM, lambda: num_rows() > rows_before) == 75
+    processes.finish([processes.start(parts, BINDINGS)])
+    processes.assert_same_run(whole, parts)
+
+
+def test_two_runs_do_not_share_a_directory(tmp_path):
+    config.load([processes.ROOT / "gin" / "digits_ms.gin"], BINDINGS)
+    run = training.Experiment(tmp_path)
+    with lock.held(tmp_path), pytest.raises(lock.RunActiveError, match="process .* on "):
+        run.run()
+
+
+def test_a_batch_that_breaks_a_run_can_be_replayed(tmp_path):
+    bindings = [*BINDINGS, "tf.keras.optimizers.Adam.learning_rate = 1e30"]
+    config.load([processes.ROOT / "gin" / "digits_ms.gin"], bindings)
+    run = training.Experiment(tmp_path)
+    with pytest.raises(training.NonFiniteLossError) as caught:
+        run.run()
+    with np.load(tmp_path / "non_finite" / "batch.npz") as batch:
+        assert batch["step"] == caught.value.step
+        assert batch["images"].shape[0] == batch["labels"].shape[0] == 32
+    assert "--debug" in caught.value.__notes__[0]
+    assert f"Step {caught.value.step}" in training.replay.run(run)
