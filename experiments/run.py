@@ -29,7 +29,9 @@ def main(argv):
         raise app.UsageError("--gin_file is needed, e.g. --gin_file=gin/digits_ms.gin")
     if FLAGS.data_root:
         os.environ["CCPDML_DATA"] = FLAGS.data_root
-    from ccpdml import config, training  # after the flags: --help need not wait for TensorFlow
+    import tensorflow as tf  # after the flags: --help need not wait for TensorFlow
+
+    from ccpdml import config, training
 
     run_dir = FLAGS.run_dir or f"runs/{Path(FLAGS.gin_file[0]).stem}"
     try:
@@ -45,6 +47,8 @@ def main(argv):
     except training.Preempted as stop:
         print(f"{stop} Give the same command again to go on.", file=sys.stderr)
         raise SystemExit(training.preemption.EXIT_CODE) from None
+    except tf.errors.UnavailableError as error:
+        raise SystemExit(f"ERROR: Another worker is gone; start all again. {error}") from None
     except (ValueError, OSError, FloatingPointError) as error:
         logging.debug("", exc_info=True)
         notes = getattr(error, "__notes__", [])
