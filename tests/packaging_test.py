@@ -18,7 +18,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 DISTRIBUTIONS = {"PIL": "pillow", "absl": "absl-py", "gin": "gin-config", "sklearn": "scikit-learn"}
 # What a package we need brings along, and what is imported only by those who have it.
 BROUGHT_ALONG = {"fontTools": "matplotlib", "h5py": "tensorflow", "keras": "tensorflow"}
-OPTIONAL = {"tensorflow_addons", "torch", "onnx", "tf2onnx"}
+# Addons belong to one stack; torch and PML to a benchmark; the rest to the export extra.
+OPTIONAL = {"tensorflow_addons", "torch", "pytorch_metric_learning", "onnx", "tf2onnx"}
 
 
 @pytest.fixture(scope="module")

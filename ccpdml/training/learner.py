@@ -181,7 +181,8 @@ class MetricLearner(tf.keras.Model):
     def apply(self, steps):
         """Adds prox term and weight decay to summed gradients, clips them and applies them."""
         variables = self.encoder_weights + self.criterion_weights
-        steps, count = list(steps), len(self.encoder_weights)
+        # Identity: called under `tf.cond`, where Keras 3 refuses gradients of two graphs at once.
+        steps, count = [tf.identity(step) for step in steps], len(self.encoder_weights)
         if self.prox_center is not None:
             weight, center = self.prox_weight_in_force, self.prox_center.copies
             steps[:count] = gradients.add_decay(steps[:count], variables[:count], weight, center)

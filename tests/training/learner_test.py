@@ -103,6 +103,18 @@ def test_weight_decay_leaves_batch_normalization_alone():
     assert decayed == [(4, 2), (2,)]
 
 
+def test_weight_decay_without_clipping_trains_a_network_with_batch_normalization():
+    normalize = tf.keras.layers.BatchNormalization()
+    network = tf.keras.Sequential(
+        [tf.keras.Input((tiny.SIZE,)), normalize, tf.keras.layers.Dense(2)]
+    )
+    model = training.MetricLearner(network, losses.ContrastiveLoss(), weight_decay=0.1)
+    model.compile("sgd")
+    before = np.array(normalize.gamma)
+    model.fit(tiny.dataset(), steps_per_epoch=3, verbose=0, shuffle=False)
+    assert np.any(np.array(normalize.gamma) != before)
+
+
 def test_a_pair_loss_is_taken_on_the_pairs_of_the_batch():
     model = tiny.learner(losses.TripletLoss())
     assert isinstance(model.criterion, losses.BatchPairs)
