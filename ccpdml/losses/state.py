@@ -4,13 +4,9 @@ They are part of checkpoints and survive a resume. Every replica writes the same
 criterion sees the global batch on each.
 """
 
-import inspect
-
 import tensorflow as tf
 
-_AGGREGATION_IS_A_NAME = isinstance(
-    inspect.signature(tf.keras.layers.Layer.add_weight).parameters["aggregation"].default, str
-)
+from ccpdml.ops import stacks
 
 
 def add(layer, name, shape=(), dtype="float32", initializer="zeros"):
@@ -26,14 +22,13 @@ def add(layer, name, shape=(), dtype="float32", initializer="zeros"):
     Returns:
         The weight, not trainable.
     """
-    first = tf.VariableAggregation.ONLY_FIRST_REPLICA
     return layer.add_weight(
         name=name,
         shape=shape,
         dtype=dtype,
         initializer=initializer,
         trainable=False,
-        aggregation="only_first_replica" if _AGGREGATION_IS_A_NAME else first,
+        aggregation=stacks.ONLY_FIRST_REPLICA,
     )
 
 
@@ -50,5 +45,5 @@ def write_rows(weight, rows, values):
         rows: which ones, int [n], each in 0..size-1.
         values: tensor [n, ...].
     """
-    variable = weight if isinstance(weight, tf.Variable) else weight.value
+    variable = stacks.raw(weight)
     variable.scatter_update(tf.IndexedSlices(tf.cast(values, variable.dtype), rows))

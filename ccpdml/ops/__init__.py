@@ -1,6 +1,15 @@
 """Pure tensor functions: distances, masks, normalization, core-sets, reductions, replicas."""
 
-from ccpdml.ops import coreset, distances, masks, normalization, precision, reduction, replicas
+from ccpdml.ops import (
+    coreset,
+    distances,
+    masks,
+    normalization,
+    precision,
+    reduction,
+    replicas,
+    stacks,
+)
 
 __all__ = [
     "coreset",
@@ -10,4 +19,5 @@ __all__ = [
     "precision",
     "reduction",
     "replicas",
+    "stacks",
 ]

@@ -8,7 +8,8 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from ccpdml.training import stacks, strategies
+from ccpdml.ops import stacks
+from ccpdml.training import strategies
 
 
 class _PlainState(tf.train.experimental.PythonState):

@@ -5,8 +5,8 @@ import tensorflow as tf
 
 from ccpdml import losses
 from ccpdml.models import encoder as encoders
-from ccpdml.ops import precision, replicas
-from ccpdml.training import gradients, loop, optimizers, stacks, strategies, warm_up
+from ccpdml.ops import precision, replicas, stacks
+from ccpdml.training import gradients, loop, optimizers, strategies, warm_up
 from ccpdml.training.embedding import ShardedEmbedding
 from ccpdml.training.snapshot import Snapshot
 

@@ -4,8 +4,7 @@ import math
 
 import tensorflow as tf
 
-from ccpdml.ops import replicas
-from ccpdml.training import stacks
+from ccpdml.ops import replicas, stacks
 
 
 class NonFiniteLossError(FloatingPointError):

@@ -6,6 +6,9 @@ import tensorflow as tf
 
 KERAS_3 = "learning_rate" in inspect.signature(tf.keras.optimizers.Adam.update_step).parameters
 
+# How `add_weight` is told that replicas write the same value.
+ONLY_FIRST_REPLICA = "only_first_replica" if KERAS_3 else tf.VariableAggregation.ONLY_FIRST_REPLICA
+
 
 def raw(variable):
     """The `tf.Variable` behind a Keras 3 variable; any other variable as it is."""
