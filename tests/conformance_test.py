@@ -11,8 +11,7 @@ import pytest
 import tensorflow as tf
 
 from ccpdml import layers, losses
-from ccpdml.ops import distances, masks, replicas
-from ccpdml.training import stacks
+from ccpdml.ops import distances, masks, replicas, stacks
 
 NUM_CLASSES, DIM = 4, 6
 Layer = tf.keras.layers.Layer
