@@ -7,6 +7,8 @@ import tensorflow as tf
 from absl import logging
 from gin import config as gin_config
 
+from ccpdml import files
+
 _KERAS = {
     "tf.keras.optimizers": ("Adam", "AdamW", "SGD", "RMSprop", "Nadam"),
     "tf.keras.optimizers.schedules": ("CosineDecay", "ExponentialDecay", "PiecewiseConstantDecay"),
@@ -117,18 +119,23 @@ def claim(run_dir, output_dir=None):
     Raises:
         ConfigError: if the directory belongs to another configuration.
     """
+    refuse_other(run_dir)
+    # In one go: another worker may be reading it.
+    files.write_text(Path(output_dir or run_dir) / "config.gin", text())
+
+
+def refuse_other(run_dir):
+    """Checks that a run directory is this configuration's, or nobody's.
+
+    Raises:
+        ConfigError: if it belongs to another configuration.
+    """
     path = Path(run_dir) / "config.gin"
     if path.exists() and path.read_text() != text():
         raise ConfigError(
             f"{run_dir} holds a run of another configuration. Choose another --run_dir, or give "
             f"the configuration of {path} to resume that run. They differ in:\n{_difference(path)}"
         )
-    target = Path(output_dir or run_dir) / path.name
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # In one go: another worker may be reading it.
-    new = target.with_suffix(".new")
-    new.write_text(text())
-    new.replace(target)
 
 
 def _difference(path):

@@ -2,19 +2,23 @@
 
 python experiments/cross_validate.py --gin_file=gin/cub_ms.gin --repeats=3
 
-Every run lands in RUN_DIR/fold_F_repeat_R and resumes there; the same command finishes what is
-left. At the end RUN_DIR/results.json holds the table.
+Every run lands in RUN_DIR/fold_F_repeat_R. Whatever stopped it, the same command finishes what is
+left; given on several machines that share RUN_DIR, or several times on one, it shares the runs out.
+At the end RUN_DIR/results.json holds the table.
+
+Exit codes: 0 done; 1 a mistake or a failure of a run; 75 stopped by SIGTERM, as run.py.
 """
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import gin
 import numpy as np
 from absl import app, flags, logging
-
-from ccpdml import protocols
 
 FLAGS = flags.FLAGS
 flags.DEFINE_multi_string("gin_file", [], "As of run.py.")
@@ -23,76 +27,149 @@ flags.DEFINE_string("data_root", None, "As of run.py.")
 flags.DEFINE_string("run_dir", None, "Default: runs/<name of the first gin file>_folds.")
 flags.DEFINE_integer("folds", 4, "Class folds, each of which validates once.", lower_bound=2)
 flags.DEFINE_integer("repeats", 1, "Runs of every fold, with different seeds.", lower_bound=1)
+flags.DEFINE_integer("max_choices", 81, "Concatenations to score, a sample if there are more.")
+flags.DEFINE_bool("dry_run", False, "Check every configuration, print the first run's plan.")
 
 RUN = Path(__file__).resolve().parent / "run.py"
+SECONDS_BETWEEN_LOOKS = 5
 
 
-def train(run_dir, fold, repeat):
-    """Runs one fold to its end, unless that has been done; returns its folder."""
-    folder = run_dir / f"fold_{fold}_repeat_{repeat}"
-    if (folder / "results.json").exists():
-        return folder
-    bindings = [
+def bindings(fold, repeat):
+    """What makes a run this fold and repeat."""
+    return [
         *FLAGS.gin_bindings,
         f"data.load.fold = {fold}",
         f"data.load.num_folds = {FLAGS.folds}",
         f"train.seed = {repeat}",
     ]
-    arguments = [f"--gin_file={path}" for path in FLAGS.gin_file]
-    arguments += [f"--gin_bindings={binding}" for binding in bindings]
+
+
+def command(run_dir, fold, repeat):
+    """The command line of one run."""
+    arguments = [f"--run_dir={folder_of(run_dir, fold, repeat)}"]
+    arguments += [f"--gin_file={path}" for path in FLAGS.gin_file]
+    arguments += [f"--gin_bindings={binding}" for binding in bindings(fold, repeat)]
     arguments += [f"--data_root={FLAGS.data_root}"] if FLAGS.data_root else []
+    return [sys.executable, str(RUN), *arguments]
+
+
+def folder_of(run_dir, fold, repeat):
+    """Where a run lands."""
+    return run_dir / f"fold_{fold}_repeat_{repeat}"
+
+
+def check(run_dir, runs):
+    """Refuses a configuration that cannot be run, or that finished runs do not have."""
+    from ccpdml import config, training  # noqa: F401, makes its names known to gin
+
+    for fold, repeat in runs:
+        gin.clear_config()
+        config.load(FLAGS.gin_file, bindings(fold, repeat))
+        config.refuse_other(folder_of(run_dir, fold, repeat))
+
+
+def train_all(run_dir, runs):
+    """Returns when every run is finished, here or in another process that shares the directory."""
+    left = runs
+    while left:
+        active = [run for run in left if not finish(run_dir, *run)]
+        if active == left:
+            logging.info("%d runs are left, all active in other processes", len(active))
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+        left = active
+
+
+def finish(run_dir, fold, repeat):
+    """Runs one fold to its end, unless that has been done; False if another process is at it."""
+    from ccpdml.training import lock, preemption
+
+    if (folder_of(run_dir, fold, repeat) / "results.json").exists():
+        return True
     logging.info("Fold %d, repeat %d", fold, repeat)
-    done = subprocess.run(
-        [sys.executable, str(RUN), f"--run_dir={folder}", *arguments], check=False
-    )
-    if done.returncode:
-        raise SystemExit(f"{folder} ended with code {done.returncode}; the same command goes on.")
-    return folder
+    process = subprocess.Popen(command(run_dir, fold, repeat))
+    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    code = process.wait()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if code == preemption.EXIT_CODE:
+        raise SystemExit(code)
+    if code not in (0, lock.EXIT_CODE):
+        raise SystemExit(
+            f"ERROR: Fold {fold}, repeat {repeat} ended with code {code}; what it said is above. "
+            "The same command goes on from what is finished."
+        )
+    return code == 0
 
 
-def score(folders):
-    """Scores runs by repeat and fold, [num_repeats][num_folds] of folders."""
+def score(run_dir):
+    """The table of all runs, which holds nothing that differs from one time to the next."""
+    from ccpdml import protocols
+
+    folders = [
+        [folder_of(run_dir, fold, repeat) for fold in range(FLAGS.folds)]
+        for repeat in range(FLAGS.repeats)
+    ]
     runs = [[json.loads((f / "results.json").read_text()) for f in row] for row in folders]
     stored = [[np.load(f / "test_embeddings.npz") for f in row] for row in folders]
-    first = stored[0][0]
-    gallery = "gallery" in first.files
+    first = runs[0][0]
     return {
-        "dataset": runs[0][0]["dataset"],
-        "method": runs[0][0]["method"],
-        "loss": runs[0][0]["loss"],
+        **{key: first[key] for key in ("dataset", "method", "loss", "selected_on")},
+        "dim": stored[0][0]["query"].shape[1],
         "folds": FLAGS.folds,
         "repeats": FLAGS.repeats,
-        "fold_definition": runs[0][0]["split"]["folds"],
+        "fold_definition": first["split"]["folds"],
         "separated": protocols.separated(runs),
-        "concatenated": protocols.concatenated(
-            [[part["query"] for part in row] for row in stored],
-            first["query_labels"],
-            [[part["gallery"] for part in row] for row in stored] if gallery else None,
-            first["gallery_labels"] if gallery else None,
-        ),
+        "concatenated": protocols.concatenated(*sides(stored), FLAGS.max_choices),
+        "runs": [
+            {"fold": fold, "repeat": repeat, "best_step": run["best_step"], "test": run["test"]}
+            for repeat, row in enumerate(runs)
+            for fold, run in enumerate(row)
+        ],
     }
 
 
-def main(_):
-    if not FLAGS.gin_file:
-        raise app.UsageError("--gin_file is needed, e.g. --gin_file=gin/glyphs_ms.gin")
-    run_dir = Path(FLAGS.run_dir or f"runs/{Path(FLAGS.gin_file[0]).stem}_folds")
-    folders = [
-        [train(run_dir, fold, repeat) for fold in range(FLAGS.folds)]
-        for repeat in range(FLAGS.repeats)
-    ]
-    results = score(folders)
-    (run_dir / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    print(f"{'':<14}{'MAP@R':>16}{'P@1':>16}{'P@R':>16}")
+def sides(stored):
+    """Query embeddings and labels, gallery embeddings and labels (None if there is no gallery)."""
+    found = []
+    for side in ("query", "gallery"):
+        there = side in stored[0][0].files
+        found.append([[part[side] for part in row] for row in stored] if there else None)
+        found.append(stored[0][0][f"{side}_labels"] if there else None)
+    return found
+
+
+def table(results):
+    """The means and spreads, in percent, as lines."""
+    yield f"{'':<14}" + "".join(f"{name:>26}" for name in ("MAP@R", "P@1", "P@R"))
     for kind in ("separated", "concatenated"):
         cells = [results[kind][name] for name in ("map_at_r", "precision_at_1", "r_precision")]
-        print(f"{kind:<14}" + "".join(f"{spell(cell):>16}" for cell in cells))
+        yield f"{kind:<14}" + "".join(f"{spell(cell):>26}" for cell in cells)
+    yield "mean ± standard deviation over repeats [95 % confidence interval of the mean]"
 
 
 def spell(summary):
-    """A mean and its spread in percent."""
-    spread = f" ± {100 * summary['std']:.2f}" if summary["std"] is not None else ""
-    return f"{100 * summary['mean']:.2f}{spread}"
+    mean, std, low, high = (summary[key] for key in ("mean", "std", "low", "high"))
+    if std is None:
+        return f"{100 * mean:.2f}"
+    return f"{100 * mean:.2f} ± {100 * std:.2f} [{100 * low:.2f}, {100 * high:.2f}]"
+
+
+def main(_):
+    from ccpdml import files
+
+    if not FLAGS.gin_file:
+        raise app.UsageError("--gin_file is needed, e.g. --gin_file=gin/glyphs_ms.gin")
+    run_dir = Path(FLAGS.run_dir or f"runs/{Path(FLAGS.gin_file[0]).stem}_folds")
+    runs = [(fold, repeat) for repeat in range(FLAGS.repeats) for fold in range(FLAGS.folds)]
+    try:
+        check(run_dir, runs)
+    except ValueError as error:
+        raise SystemExit(f"ERROR: {error}") from None
+    if FLAGS.dry_run:
+        raise SystemExit(subprocess.call([*command(run_dir, *runs[0]), "--dry_run"]))
+    train_all(run_dir, runs)
+    results = score(run_dir)
+    files.write_text(run_dir / "results.json", json.dumps(results, indent=1) + "\n")
+    print("\n".join(table(results)))
 
 
 if __name__ == "__main__":

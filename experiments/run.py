@@ -2,8 +2,9 @@
 
 python experiments/run.py --gin_file=gin/glyphs_ms.gin
 
-Exit codes: 0 done; 1 a mistake or a failure, told in one line; 75 stopped by SIGTERM, after writing
-a checkpoint. Whatever stopped a run, the same command goes on with it.
+Exit codes: 0 done; 1 a mistake or a failure, told in one line; 73 a run is active in the directory;
+75 stopped by SIGTERM, after writing a checkpoint. Whatever stopped a run, the same command goes on
+with it.
 """
 
 import json
@@ -32,6 +33,7 @@ def main(argv):
     import tensorflow as tf  # after the flags: --help need not wait for TensorFlow
 
     from ccpdml import config, training
+    from ccpdml.training import lock
 
     run_dir = FLAGS.run_dir or f"runs/{Path(FLAGS.gin_file[0]).stem}"
     try:
@@ -47,13 +49,17 @@ def main(argv):
     except training.Preempted as stop:
         print(f"{stop} Give the same command again to go on.", file=sys.stderr)
         raise SystemExit(training.preemption.EXIT_CODE) from None
+    except lock.RunActiveError as error:
+        print(f"ERROR: {error}", file=sys.stderr)
+        raise SystemExit(lock.EXIT_CODE) from None
     except tf.errors.UnavailableError as error:
         raise SystemExit(f"ERROR: Another worker is gone; start all again. {error}") from None
     except (ValueError, OSError, FloatingPointError) as error:
         logging.debug("", exc_info=True)
         notes = getattr(error, "__notes__", [])
         raise SystemExit(f"ERROR: {' '.join([str(error), *notes])}") from None
-    print(json.dumps({"test": results["test"], "run_dir": run_dir}, indent=1))
+    shown = {"test": results["test"], "selected_on": results["selected_on"], "run_dir": run_dir}
+    print(json.dumps(shown, indent=1))
 
 
 if __name__ == "__main__":

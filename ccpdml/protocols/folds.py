@@ -2,7 +2,7 @@
 
 *Separated*: the mean of the models' own scores. *Concatenated*: one score of the embeddings put
 side by side. With R repeats of F folds, every choice of one repeat per fold is a concatenation,
-R^F of them.
+R^F of them; R of them have no model in common.
 
 Source: the benchmark protocol of Musgrave, Belongie and Lim (2020), as the supplement (2.1) has it.
 """
@@ -10,6 +10,7 @@ Source: the benchmark protocol of Musgrave, Belongie and Lim (2020), as the supp
 import itertools
 
 import numpy as np
+import tqdm
 from scipy import stats
 
 from ccpdml import metrics
@@ -68,29 +69,69 @@ def concatenate(parts):
     return _unit(np.concatenate([_unit(part) for part in parts], axis=-1))
 
 
-def concatenated(embeddings, labels, gallery=None, gallery_labels=None):
-    """Summarizes the scores of every choice of one repeat per fold, concatenated.
+def concatenated(embeddings, labels, gallery=None, gallery_labels=None, max_choices=81):
+    """Summarizes the scores of concatenated models.
+
+    The summary is of the R concatenations of models of one repeat. They share no model, so that
+    their interval says how far the mean of other repeats may lie. The scores of every choice of
+    one repeat per fold, which the original reports, hang together; they are summarized aside.
 
     Args:
         embeddings: test embeddings by repeat and fold, [num_repeats][num_folds] of float [n, dim].
         labels: classes of the test images, int [n].
         gallery: likewise, of the gallery; None searches among the test images.
         gallery_labels: classes of the gallery.
+        max_choices: of the choices that mix repeats, at most so many are scored: a random sample,
+            the same each time.
 
     Returns:
-        Dict from score name to `summarize`.
+        Dict from score name to `summarize`, and in it under 'choices' a dict of the mean, standard
+        deviation, best, worst and count of all choices scored.
     """
-    num_repeats, num_folds = len(embeddings), len(embeddings[0])
-    scores = []
-    for choice in itertools.product(range(num_repeats), repeat=num_folds):
+
+    def score(choice):
         sides = [
             concatenate([side[repeat][fold] for fold, repeat in enumerate(choice)])
             for side in (embeddings, gallery)
             if side is not None
         ]
         given = () if gallery is None else (sides[1], gallery_labels)
-        scores.append(metrics.retrieval(sides[0], labels, *given))
-    return {short: summarize([score[name] for score in scores]) for short, name in SCORES.items()}
+        scores = metrics.retrieval(sides[0], labels, *given)
+        return {short: scores[name] for short, name in SCORES.items()}
+
+    unmixed, mixed = _choices(len(embeddings), len(embeddings[0]), max_choices)
+    scores = [score(choice) for choice in tqdm.tqdm(unmixed + mixed, "concatenations")]
+    summary = {}
+    for name in SCORES:
+        values = [each[name] for each in scores]
+        summary[name] = summarize(values[: len(unmixed)]) | {"choices": _spread(values)}
+    return summary
+
+
+def _choices(num_repeats, num_folds, max_choices):
+    """Choices of one repeat per fold: the R of one repeat, and (at most some of) those that mix."""
+    unmixed = [(repeat,) * num_folds for repeat in range(num_repeats)]
+    mixed = [
+        choice
+        for choice in itertools.product(range(num_repeats), repeat=num_folds)
+        if len(set(choice)) > 1
+    ]
+    room = max(0, max_choices - num_repeats)
+    if len(mixed) > room:
+        rows = np.random.default_rng(0).choice(len(mixed), room, replace=False)
+        mixed = [mixed[row] for row in sorted(rows)]
+    return unmixed, mixed
+
+
+def _spread(values):
+    values = np.asarray(values, np.float64)
+    return {
+        "mean": float(values.mean()),
+        "std": float(values.std(ddof=1)) if len(values) > 1 else None,
+        "best": float(values.max()),
+        "worst": float(values.min()),
+        "count": len(values),
+    }
 
 
 def _unit(x):

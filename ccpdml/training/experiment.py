@@ -49,6 +49,9 @@ class Experiment:
             at most 25.
         evaluation_batch_size: images embedded at a time, int.
         recall_at: further R@K of the test, ints.
+        select_on: "validation" classes choose the best weights and end problem instances; "test"
+            classes only where every development class trains (`data.load.num_folds = 1`): the
+            conventional protocol, whose scores flatter and are stamped with it.
         seed: of weights, sampling, augmentation and pools, int.
         strategy: "default", "mirrored", "multi_worker", or "auto" to go by what there is
             (`strategies.by_name`).
@@ -82,6 +85,7 @@ class Experiment:
         steps_per_loop=None,
         evaluation_batch_size=256,
         recall_at=(2, 4, 8),
+        select_on="validation",
         seed=0,
         strategy="auto",
         deterministic=False,
@@ -121,6 +125,7 @@ class Experiment:
         self.recall_at = tuple(recall_at)
         self.precision = _checked_precision(precision)
         self.splits = data()
+        self.select_on = _checked_selection(select_on, self.splits)
         self.sampler = samplers.ClassBalancedSampler(
             self.splits.train.labels, classes_per_batch, samples_per_class, seed
         )
@@ -140,14 +145,20 @@ class Experiment:
         tf.keras.utils.set_random_seed(self.seed)
         with self.strategy.scope():
             learner = self._build_learner()
-        evaluation = self.evaluation(self.splits.validation)
+        selection = self.evaluation(*self._selection())
         stateful = [self.make_early_stopping()]
         if self.make_reinitialization:
             stateful.insert(0, self.make_reinitialization(self._build_pool(learner)))
         history = History(self.output_dir / "logs" / "history.jsonl")
         checkpoint = Checkpoint(self.run_dir / "checkpoints", stateful, every=self.checkpoint_every)
         preemption = Preemption(checkpoint)
-        return learner, [evaluation, *stateful, history, checkpoint, preemption]
+        return learner, [selection, *stateful, history, checkpoint, preemption]
+
+    def _selection(self):
+        """Queries, and gallery or None, whose scores choose the best weights."""
+        if self.select_on == "test":
+            return self.splits.test, self.splits.gallery
+        return self.splits.validation, None
 
     def _build_learner(self):
         input_shape = self.batches(0).element_spec[0].shape[1:]
@@ -220,12 +231,15 @@ class Experiment:
         proxies = sum(int(tf.size(v)) for v in learner.criterion_weights)
         sets = {"train": train, "validation": validation, "test": test}
         lines = [
-            f"{name:<12}{s.num_classes:>7} classes {len(s):>8} images" for name, s in sets.items()
+            f"{name:<12}{s.num_classes:>7} classes {len(s):>8} images"
+            for name, s in sets.items()
+            if s is not None
         ]
         lines += [
             f"batch       {self.sampler.classes_per_batch} classes x "
             f"{self.sampler.samples_per_class} images on {self.strategy.num_replicas_in_sync} "
             "replica(s)",
+            f"selection   on {self.select_on} classes",
             f"steps       {self.steps}, evaluated every {self.steps_per_epoch}",
             f"weights     {weights:,} of the encoder, {proxies:,} of the criterion",
         ]
@@ -282,6 +296,21 @@ def _with_classes(configurable, num_classes):
     if "num_classes" in inspect.signature(target).parameters:
         return configurable(num_classes=num_classes)
     return configurable()
+
+
+def _checked_selection(select_on, splits):
+    if select_on not in ("validation", "test"):
+        raise ValueError(
+            f'`train.select_on` must be "validation" or "test". Received: {select_on=}'
+        )
+    if (select_on == "test") != (splits.validation is None):
+        raise ValueError(
+            "Bind `data.load.num_folds = 1` and `train.select_on = 'test'` together, or neither: "
+            "without validation classes the best weights can only be selected on the test "
+            "classes, which flatters the scores (`gin/protocols/conventional.gin` asks for it). "
+            f"Received: {select_on=}, {splits.info['num_folds']} fold(s)"
+        )
+    return select_on
 
 
 def _checked_precision(precision):

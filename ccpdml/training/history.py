@@ -7,6 +7,8 @@ import gin
 import tensorflow as tf
 import tqdm
 
+from ccpdml import files
+
 
 def read_history(path):
     """Reads the rows of `history.jsonl`, one dictionary per evaluation."""
@@ -32,10 +34,7 @@ class History(tf.keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         rows = [row for row in read_history(self.path) if row["step"] <= self._step()]
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        new = self.path.with_suffix(".new")
-        new.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        new.replace(self.path)
+        files.write_text(self.path, "".join(json.dumps(row) + "\n" for row in rows))
 
     def on_epoch_end(self, epoch, logs=None):
         row = {"epoch": epoch, "step": self._step()}

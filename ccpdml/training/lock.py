@@ -5,6 +5,8 @@ import os
 import platform
 from pathlib import Path
 
+EXIT_CODE = 73  # Of a process that left a directory to another one.
+
 
 class RunActiveError(OSError):
     """Another process is training in the run directory."""

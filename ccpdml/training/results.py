@@ -7,7 +7,7 @@ import platform
 import numpy as np
 import tensorflow as tf
 
-from ccpdml import metrics, models
+from ccpdml import files, metrics, models
 from ccpdml.reports import figures
 from ccpdml.reports import gallery as galleries
 from ccpdml.training import evaluation
@@ -37,12 +37,11 @@ def write(experiment, learner, best_step, seconds):
         "method": type(learner.criterion).__name__,
         "loss": type(getattr(learner.criterion, "loss", None)).__name__,
         "test": test.score(query, gallery),
-        "validation": experiment.evaluation(splits.validation).evaluate(learner),
         "best_step": best_step,
         "steps": int(tf.convert_to_tensor(learner.optimizer.iterations)),
         "seed": experiment.seed,
         "split": splits.info,
-        "selected_on": "validation classes",
+        "selected_on": f"{experiment.select_on} classes",
         "versions": {
             "python": platform.python_version(),
             "tensorflow": tf.__version__,
@@ -50,6 +49,8 @@ def write(experiment, learner, best_step, seconds):
         },
         "wall_seconds": round(seconds, 1),
     }
+    if splits.validation is not None:
+        results["validation"] = experiment.evaluation(splits.validation).evaluate(learner)
     models.standalone(learner.encoder).save(run_dir / "encoder.keras")
     sides = {"query": query, "query_labels": test.labels}
     if gallery is not None:
@@ -57,7 +58,7 @@ def write(experiment, learner, best_step, seconds):
     np.savez(run_dir / "test_embeddings.npz", **sides)
     draw(experiment, learner, query, gallery)
     # Last: where it is, the run is complete.
-    (run_dir / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    files.write_text(run_dir / "results.json", json.dumps(results, indent=1) + "\n")
     return results
 
 

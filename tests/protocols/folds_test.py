@@ -41,8 +41,22 @@ def test_every_choice_of_a_repeat_per_fold_is_scored():
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(5), 4)
     embeddings = rng.normal(size=(3, 2, 20, 4)) + labels[:, None]
-    scores = protocols.concatenated(embeddings, labels)
-    assert scores["map_at_r"]["count"] == 9
+    scores = protocols.concatenated(embeddings, labels)["map_at_r"]
+    assert scores["choices"]["count"] == 9
+    assert scores["choices"]["worst"] < scores["choices"]["mean"] < scores["choices"]["best"]
+    sampled = protocols.concatenated(embeddings, labels, max_choices=5)["map_at_r"]
+    assert sampled["choices"]["count"] == 5
+    assert sampled["mean"] == scores["mean"]
     one = metrics.retrieval(folds.concatenate(embeddings[1]), labels)
     alone = protocols.concatenated(embeddings[1:2], labels)
     assert alone["map_at_r"]["mean"] == one["mean_average_precision_at_r"]
+
+
+def test_the_interval_counts_concatenations_that_share_no_model():
+    rng = np.random.default_rng(1)
+    labels = np.repeat(np.arange(5), 4)
+    embeddings = rng.normal(size=(3, 2, 20, 4)) + labels[:, None]
+    scores = protocols.concatenated(embeddings, labels)["map_at_r"]
+    alone = [protocols.concatenated(embeddings[i : i + 1], labels) for i in range(3)]
+    expected = protocols.summarize([each["map_at_r"]["mean"] for each in alone])
+    assert {key: scores[key] for key in expected} == expected

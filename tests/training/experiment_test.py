@@ -40,6 +40,23 @@ def test_baselines_run(tmp_path, file):
     assert results["steps"] == 60
 
 
+def test_selection_on_test_classes_is_asked_for_by_name_and_stamped(tmp_path):
+    files = [ROOT / "gin" / "digits_ms.gin", ROOT / "gin" / "protocols" / "conventional.gin"]
+    config.load(files, SHORT)
+    run = training.Experiment(tmp_path)
+    assert "selection   on test classes" in run.plan()
+    results = run.run()
+    assert results["selected_on"] == "test classes"
+    assert results["split"]["counts"]["train"]["classes"] == 6
+    assert "validation" not in results
+    best = max(training.history.read_history(tmp_path / "logs" / "history.jsonl"), key=by_score)
+    assert by_score(best) == pytest.approx(results["test"]["map_at_r"], abs=1e-6)
+
+
+def by_score(row):
+    return row["val_map_at_r"]
+
+
 def test_the_saved_encoder_needs_tensorflow_only(tmp_path):
     run = experiment(tmp_path)
     run.run()
@@ -86,6 +103,9 @@ def test_plan_names_classes_batch_and_pool(tmp_path):
         ("train.strategy = 'many'", "strategy"),
         ("data.load.fold = 9", "fold"),
         ("data.load.name = 'mnist'", "mnist"),
+        ("data.load.num_folds = 1", "conventional.gin"),
+        ("train.select_on = 'test'", "conventional.gin"),
+        ("train.select_on = 'train'", "select_on"),
         ("build_encoder.pooling = 'sum'", "pooling|kind"),
         ("MetricLearner.prox_weight = -1.0", "prox_weight"),
         ("ProxyReinitialization.patience = 0", "patience"),
