@@ -9,16 +9,21 @@ def alarms(description):
     """What is wrong with a geometry.
 
     Args:
-        description: dict of `geometry.describe`.
+        description: dict of `geometry.spread` or `geometry.describe`.
 
     Returns:
-        Sentences, one per alarm, each with the likely causes; an empty list if all is well.
+        Dict from the kind of an alarm ('point', 'line', 'gap', 'proxies') to a sentence about it
+        with its likely causes; empty if all is well.
     """
     point = _is_one_point(description)
     if point:
-        return [point]
-    found = (_is_one_line(description), _has_no_gap(description), _has_equal_proxies(description))
-    return [alarm for alarm in found if alarm]
+        return {"point": point}
+    found = {
+        "line": _is_one_line(description),
+        "gap": _has_no_gap(description),
+        "proxies": _has_equal_proxies(description),
+    }
+    return {kind: alarm for kind, alarm in found.items() if alarm}
 
 
 def _is_one_point(description):

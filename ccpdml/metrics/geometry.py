@@ -9,18 +9,35 @@ def describe(embeddings, labels, proxies=None, proxy_labels=None, num_centers=8)
     """The diagnostics of this module in one dictionary.
 
     Args:
+        embeddings, labels, proxies, proxy_labels: as of `spread`.
+        num_centers: longest core-set of `covering_radii`, int.
+
+    Returns:
+        The dict of `spread`, and in it the float 'class_distance' and the list 'covering_radii'.
+    """
+    description = spread(embeddings, labels, proxies, proxy_labels)
+    embeddings = arrays.embeddings(embeddings, "embeddings")
+    labels = arrays.labels(labels, len(embeddings), "labels")
+    return description | {
+        "class_distance": class_distance(embeddings, labels),
+        "covering_radii": covering_radii(embeddings, labels, num_centers).tolist(),
+    }
+
+
+def spread(embeddings, labels, proxies=None, proxy_labels=None):
+    """How embeddings and proxies are spread, in time linear in their number.
+
+    Args:
         embeddings: float [n, dim].
         labels: [n] or [n, 1].
         proxies: float [num_proxies, dim], or None.
         proxy_labels: [num_proxies] or [num_proxies, 1], or None.
-        num_centers: longest core-set of `covering_radii`, int.
 
     Returns:
         Dict of floats 'embedding_length' (root mean square), 'embedding_variance' (sum over
-        dimensions), 'effective_dimensions', 'positive_distance', 'negative_distance',
-        'class_distance', the list 'covering_radii' and, if a class has several proxies,
-        'proxy_spread' (root mean square distance of proxies of a class). Distances are in the
-        embedding's unit.
+        dimensions), 'effective_dimensions', 'positive_distance', 'negative_distance' and, if a
+        class has several proxies, 'proxy_spread' (root mean square distance of proxies of a
+        class). Distances are in the embedding's unit.
     """
     embeddings = arrays.embeddings(embeddings, "embeddings")
     labels = arrays.labels(labels, len(embeddings), "labels")
@@ -31,8 +48,6 @@ def describe(embeddings, labels, proxies=None, proxy_labels=None, num_centers=8)
         "effective_dimensions": effective_dimensions(embeddings),
         "positive_distance": positive,
         "negative_distance": negative,
-        "class_distance": class_distance(embeddings, labels),
-        "covering_radii": covering_radii(embeddings, labels, num_centers).tolist(),
     }
     if proxies is not None:
         proxies = arrays.embeddings(proxies, "proxies")

@@ -1,6 +1,7 @@
 """Training: the learner, its compiled inner loop, the outer callbacks, whole runs."""
 
 from ccpdml.training.checkpoint import Checkpoint
+from ccpdml.training.collapse_alarm import CollapseAlarm
 from ccpdml.training.early_stopping import EarlyStopping
 from ccpdml.training.evaluation import RetrievalEvaluation
 from ccpdml.training.experiment import Experiment
@@ -13,6 +14,7 @@ from ccpdml.training.reinitialization import ProxyReinitialization
 
 __all__ = [
     "Checkpoint",
+    "CollapseAlarm",
     "EarlyStopping",
     "Experiment",
     "History",

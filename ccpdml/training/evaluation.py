@@ -28,6 +28,18 @@ def embed(learner, images):
     return np.asarray(learner.criterion.normalization(embeddings))
 
 
+def proxies(learner):
+    """Proxies as embeddings are compared with them, and their classes.
+
+    Returns:
+        float32 [num_proxies, dim] and int [num_proxies]; (None, None) if there are no proxies.
+    """
+    if not hasattr(learner.criterion, "head"):
+        return None, None
+    points, labels = learner.criterion.head.references()
+    return np.asarray(learner.criterion.normalization(points)), np.asarray(labels)
+
+
 @gin.register
 class RetrievalEvaluation(tf.keras.callbacks.Callback):
     """Writes `val_map_at_r`, `val_precision_at_1` and `val_r_precision` into the logs.
@@ -41,6 +53,9 @@ class RetrievalEvaluation(tf.keras.callbacks.Callback):
             validation images themselves.
         recall_at: further R@K to compute, ints above 1.
         prefix: put before every name.
+
+    Attributes:
+        embeddings: of the validation images, as last evaluated, float32 [n, dim]; or None.
     """
 
     def __init__(self, validation_data, gallery_data=None, recall_at=(), prefix="val_"):
@@ -49,10 +64,12 @@ class RetrievalEvaluation(tf.keras.callbacks.Callback):
         self.gallery = None if gallery_data is None else _images_and_labels(gallery_data)
         self.recall_at = tuple(recall_at)
         self.prefix = prefix
+        self.embeddings = None
 
     def evaluate(self, learner):
         """Returns the scores of `learner` as a dictionary, without prefix."""
-        scores = self.score(*self.embed(learner))
+        self.embeddings, gallery = self.embed(learner)
+        scores = self.score(self.embeddings, gallery)
         # Whatever is decided by a score is decided by the first worker's.
         values = np.array(list(scores.values()), np.float64)
         values = replicas.broadcast(values, learner.distribute_strategy)

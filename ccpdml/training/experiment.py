@@ -12,6 +12,7 @@ from ccpdml import config
 from ccpdml.data import pipelines, samplers, views
 from ccpdml.training import lock, replay, results, strategies
 from ccpdml.training.checkpoint import Checkpoint
+from ccpdml.training.collapse_alarm import CollapseAlarm
 from ccpdml.training.early_stopping import EarlyStopping
 from ccpdml.training.evaluation import RetrievalEvaluation
 from ccpdml.training.history import History, ProgressBar
@@ -152,7 +153,8 @@ class Experiment:
         history = History(self.output_dir / "logs" / "history.jsonl")
         checkpoint = Checkpoint(self.run_dir / "checkpoints", stateful, every=self.checkpoint_every)
         preemption = Preemption(checkpoint)
-        return learner, [selection, *stateful, history, checkpoint, preemption]
+        alarm = CollapseAlarm(selection)
+        return learner, [selection, alarm, *stateful, history, checkpoint, preemption]
 
     def _selection(self):
         """Queries, and gallery or None, whose scores choose the best weights."""

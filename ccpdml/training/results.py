@@ -51,6 +51,10 @@ def write(experiment, learner, best_step, seconds):
     }
     if splits.validation is not None:
         results["validation"] = experiment.evaluation(splits.validation).evaluate(learner)
+    results["geometry"] = metrics.geometry.describe(
+        query, test.labels, *evaluation.proxies(learner)
+    )
+    results["alarms"] = list(metrics.collapse.alarms(results["geometry"]).values())
     models.standalone(learner.encoder).save(run_dir / "encoder.keras")
     sides = {"query": query, "query_labels": test.labels}
     if gallery is not None:
@@ -69,12 +73,9 @@ def draw(experiment, learner, query, gallery):
     history = read_history(experiment.output_dir / "logs" / "history.jsonl")
     figures.learning_curve(history, folder / "learning_curve.png")
     train = experiment.splits.train
-    proxies, proxy_labels = None, None
-    if hasattr(learner.criterion, "head"):
+    proxies, proxy_labels = evaluation.proxies(learner)
+    if proxies is not None:
         figures.covering_radius_curve(history, folder / "covering_radius.png")
-        points, proxy_labels = learner.criterion.head.references()
-        proxies = np.asarray(learner.criterion.normalization(points))
-        proxy_labels = np.asarray(proxy_labels)
     embeddings = evaluation.embed(learner, experiment.evaluation(train).images)
     path = folder / "embeddings.png"
     figures.embedding_view(embeddings, train.labels, proxies, proxy_labels, path)

@@ -57,7 +57,7 @@ def test_class_distance_is_to_the_nearest_other_class():
 def test_a_healthy_geometry_raises_no_alarm():
     points, labels = classes()
     description = geometry.describe(points, labels[:, None], points[::4], labels[::4])
-    assert collapse.alarms(description) == []
+    assert collapse.alarms(description) == {}
     assert len(description["covering_radii"]) == 8
 
 
@@ -71,7 +71,7 @@ def test_a_healthy_geometry_raises_no_alarm():
     ],
 )
 def test_a_collapsed_encoder_is_reported(damage, alarm):
-    (message,) = collapse.alarms(geometry.describe(*damage(*classes())))
+    (message,) = collapse.alarms(geometry.spread(*damage(*classes()))).values()
     assert alarm in message
     assert "Likely causes" in message
 
@@ -81,11 +81,11 @@ def test_collapsed_proxies_are_reported(apart):
     points, labels = classes()
     proxies = np.repeat(points[::8], 3, axis=0)
     proxies = proxies + apart * np.arange(len(proxies))[:, None]
-    description = geometry.describe(points, labels, proxies, np.repeat(labels[::8], 3))
-    (message,) = collapse.alarms(description)
+    description = geometry.spread(points, labels, proxies, np.repeat(labels[::8], 3))
+    message = collapse.alarms(description)["proxies"]
     assert "proxies of a class have moved onto one point" in message
 
 
 def test_one_proxy_per_class_is_no_collapse():
     points, labels = classes()
-    assert collapse.alarms(geometry.describe(points, labels, points[::8], labels[::8])) == []
+    assert collapse.alarms(geometry.spread(points, labels, points[::8], labels[::8])) == {}

@@ -1,0 +1,38 @@
+"""Says at once when embeddings or proxies have collapsed."""
+
+import gin
+import tensorflow as tf
+from absl import logging
+
+from ccpdml.metrics import collapse, geometry
+from ccpdml.training import evaluation
+
+
+@gin.register
+class CollapseAlarm(tf.keras.callbacks.Callback):
+    """Warns when embeddings or proxies collapse, with the likely causes (`metrics.collapse`).
+
+    It looks at the validation embeddings that were just evaluated and warns when an alarm begins,
+    and again if it has gone and comes back. Into the logs go `val_embedding_variance` and, root
+    mean squares over pairs, `val_positive_distance` and `val_negative_distance`.
+
+    Args:
+        retrieval: the `RetrievalEvaluation` of the same `fit`, before this one in the list.
+    """
+
+    def __init__(self, retrieval):
+        super().__init__()
+        self.retrieval = retrieval
+        self.sounding = set()
+
+    def on_epoch_end(self, epoch, logs=None):
+        proxies, proxy_labels = evaluation.proxies(self.model)
+        description = geometry.spread(
+            self.retrieval.embeddings, self.retrieval.labels, proxies, proxy_labels
+        )
+        for name in ("embedding_variance", "positive_distance", "negative_distance"):
+            logs[f"val_{name}"] = description[name]
+        alarms = collapse.alarms(description)
+        for kind in alarms.keys() - self.sounding:
+            logging.warning("Epoch %d: %s", epoch + 1, alarms[kind])
+        self.sounding = set(alarms)
