@@ -4,7 +4,7 @@ from ccpdml.data import benchmark
 from ccpdml.data.source import Source, files
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".gif", ".bmp")
-_LEFT_OUT = (".", "__MACOSX")
+LEFT_OUT = (".", "__MACOSX")
 
 
 def read(root=None):
@@ -56,16 +56,16 @@ def _classes(folder):
     """{class name: paths of its images} of the folders with images."""
     classes = {}
     for class_folder in sorted(path for path in folder.iterdir() if path.is_dir()):
-        if class_folder.name.startswith(_LEFT_OUT):
+        if class_folder.name.startswith(LEFT_OUT):
             continue
-        images = sorted(path for path in class_folder.rglob("*") if _is_image(path))
+        images = sorted(path for path in class_folder.rglob("*") if is_image(path))
         if images:
             classes[class_folder.name] = images
     return classes
 
 
-def _is_image(path):
-    return path.suffix.lower() in EXTENSIONS and not path.name.startswith(_LEFT_OUT)
+def is_image(path):
+    return path.suffix.lower() in EXTENSIONS and not path.name.startswith(LEFT_OUT)
 
 
 def _image_set(root, classes):

@@ -3,7 +3,7 @@
 A view of pixels is called `view(images, seeds)` with uint8 [..., height, width, channels] and
 int32 [..., 2]; the leading axes may be absent (one image) or a batch. A view of a file is called
 `view(path, seed)`. `reads_files` tells them apart. Seeds are random bits in 0..2^31-1: equal
-seeds, equal views.
+seeds, equal views. A view of a file in which nothing is random also has `of_bytes(contents)`.
 """
 
 import gin
@@ -103,16 +103,25 @@ class RandomResizedCrop:
         return _to_uint8(tf.image.resize(image, [self.size, self.size]))
 
 
+class _Fixed:
+    """A view of a file in which nothing is random: all of it is `of_bytes`."""
+
+    reads_files = True
+
+    def __call__(self, path, seed):
+        """The view of one file: path, scalar string; seed is not used."""
+        del seed
+        return self.of_bytes(tf.io.read_file(path))
+
+
 @gin.register
-class CenterCrop:
+class CenterCrop(_Fixed):
     """The middle of an image file: short side to `short_side`, then `size` x `size` pixels.
 
     Bilinear, without anti-aliasing; black where the image is smaller than `size`.
 
     Source: the evaluation view of the original implementation.
     """
-
-    reads_files = True
 
     def __init__(self, size=227, short_side=256):
         if min(size, short_side) < 1:
@@ -121,10 +130,9 @@ class CenterCrop:
             )
         self.size, self.short_side = size, short_side
 
-    def __call__(self, path, seed):
-        """The view of one file: path, scalar string; seed is not used."""
-        del seed  # Nothing is random here.
-        return _to_uint8(self.pixels(decoding.decode(tf.io.read_file(path))))
+    def of_bytes(self, contents):
+        """The view of the bytes of a file (scalar string), uint8 [size, size, 3]."""
+        return _to_uint8(self.pixels(decoding.decode(contents)))
 
     def pixels(self, image):
         """The view of uint8 [height, width, 3] before rounding, float32 [size, size, 3]."""
@@ -132,6 +140,34 @@ class CenterCrop:
         # In integers: int(side * short_side / short), without a float's rounding.
         resized = tf.image.resize(image, shape * self.short_side // tf.reduce_min(shape))
         return tf.image.resize_with_crop_or_pad(resized, self.size, self.size)
+
+
+@gin.register
+class Resize(_Fixed):
+    """The whole of an image file at `height` x `width` pixels, stretched if need be.
+
+    Bilinear with anti-aliasing; a file of just that size is taken as it is. It is how an encoder
+    that was trained on pixels in memory is given files.
+
+    Args:
+        height, width: of the view in pixels.
+        channels: 3 for RGB, 1 for grey.
+    """
+
+    def __init__(self, height, width, channels=3):
+        if min(height, width) < 1 or channels not in (1, 3):
+            raise ValueError(
+                "`height` and `width` must be at least 1, `channels` 1 or 3. "
+                f"Received: {height=}, {width=}, {channels=}"
+            )
+        self.height, self.width, self.channels = height, width, channels
+
+    def of_bytes(self, contents):
+        """The view of the bytes of a file (scalar string), uint8 [height, width, channels]."""
+        image = decoding.decode(contents)
+        if self.channels == 1:
+            image = tf.image.rgb_to_grayscale(image)
+        return _to_uint8(tf.image.resize(image, [self.height, self.width], antialias=True))
 
 
 def _to_uint8(pixels):

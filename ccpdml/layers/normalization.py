@@ -3,7 +3,7 @@
 import gin
 import tensorflow as tf
 
-from ccpdml.ops import normalization
+from ccpdml.ops import normalization, stacks
 
 
 class _Geometry(tf.keras.layers.Layer):
@@ -21,6 +21,10 @@ class LipschitzNormalization(_Geometry):
     def call(self, inputs):
         return normalization.lipschitz_normalize(inputs)
 
+    def built_in(self, embeddings):
+        """The same of symbolic float32 `embeddings`, in operations that Keras itself brings."""
+        return embeddings / stacks.symbolic_maximum(stacks.symbolic_length(embeddings), 1.0)
+
 
 @gin.register
 @tf.keras.utils.register_keras_serializable(package="ccpdml")
@@ -29,3 +33,7 @@ class UnitNormalization(_Geometry):
 
     def call(self, inputs):
         return normalization.unit_normalize(inputs)
+
+    def built_in(self, embeddings):
+        """The same of symbolic float32 `embeddings`, in operations that Keras itself brings."""
+        return embeddings / stacks.symbolic_maximum(stacks.symbolic_length(embeddings), 1e-6)

@@ -47,23 +47,37 @@ def nested_layers(layer):
         yield from nested_layers(child)
 
 
-def standalone(encoder):
-    """Rebuilds an encoder of `build_encoder` from layers that Keras itself brings.
+def standalone(encoder, normalization=None):
+    """Rebuilds an encoder, and the normalization of its embeddings, without layers of ours.
 
     Args:
         encoder: the trained encoder.
+        normalization: layer that the embeddings pass where they are compared, such as a
+            criterion's `normalization`; None leaves them as the encoder gives them.
 
     Returns:
-        Keras model of the same function, sharing no variables, that `tf.keras.models.load_model`
-        reads where `ccpdml` is not installed. A model without layers of ours is returned as it is.
+        Keras model [batch, ...] -> embeddings, float32, that `tf.keras.models.load_model` reads
+        where `ccpdml` is not installed. A model that was not made by `build_encoder` is kept as a
+        part of it, with whatever layers it has; a normalization that is not ours likewise.
     """
-    if not any(isinstance(layer, layers.GlobalPooling) for layer in encoder.layers):
-        return encoder
-    inputs, backbone, pooling, head = encoder.layers
+    images = tf.keras.Input(encoder.input_shape[1:], dtype=encoder.inputs[0].dtype)
+    if any(isinstance(layer, layers.GlobalPooling) for layer in encoder.layers):
+        embeddings = _in_built_in_layers(encoder, images)
+    else:
+        embeddings = encoder(images)
+    # A layer that does nothing but cast, and names the embeddings before they are normalized.
+    embeddings = tf.keras.layers.Activation("linear", dtype="float32", name="raw")(embeddings)
+    if normalization is not None:
+        embeddings = getattr(normalization, "built_in", normalization)(embeddings)
+    return tf.keras.Model(images, embeddings, name="encoder")
+
+
+def _in_built_in_layers(encoder, images):
+    """Embeddings of symbolic images, by a copy of what `build_encoder` made."""
+    _, backbone, pooling, head = encoder.layers
     copy = tf.keras.models.clone_model(backbone)
     copy.set_weights(backbone.get_weights())
-    images = tf.keras.Input(inputs.output.shape[1:])
     dense = tf.keras.layers.Dense(head.units, use_bias=head.use_bias, dtype="float32")
-    model = tf.keras.Model(images, dense(pooling.built_in(copy(images))), name="encoder")
+    embeddings = dense(pooling.built_in(copy(images)))
     dense.set_weights(head.get_weights())
-    return model
+    return embeddings

@@ -16,6 +16,18 @@ def raw(variable):
     return variable.value if is_wrapped else variable
 
 
+def symbolic_length(vectors):
+    """Length of symbolic vectors [..., dim], as [..., 1], in operations that Keras itself saves."""
+    if KERAS_3:
+        return tf.keras.ops.norm(vectors, axis=-1, keepdims=True)
+    return tf.norm(vectors, axis=-1, keepdims=True)
+
+
+def symbolic_maximum(values, lowest):
+    """Symbolic values, those below the number `lowest` raised to it; saved as `symbolic_length`."""
+    return (tf.keras.ops if KERAS_3 else tf).maximum(values, lowest)
+
+
 def apply_summed_gradients(optimizer, gradients, variables):
     """Applies gradients that are summed over the replicas already, without a second sum.
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 from ccpdml import files, metrics, models
 from ccpdml.reports import figures
 from ccpdml.reports import gallery as galleries
+from ccpdml.serving import description
 from ccpdml.training import evaluation
 from ccpdml.training.history import read_history
 
@@ -55,7 +56,7 @@ def write(experiment, learner, best_step, seconds):
         query, test.labels, *evaluation.proxies(learner)
     )
     results["alarms"] = list(metrics.collapse.alarms(results["geometry"]).values())
-    models.standalone(learner.encoder).save(run_dir / "encoder.keras")
+    save_encoder(experiment, learner)
     sides = {"query": query, "query_labels": test.labels}
     if gallery is not None:
         sides |= {"gallery": gallery, "gallery_labels": test.gallery[1]}
@@ -64,6 +65,19 @@ def write(experiment, learner, best_step, seconds):
     # Last: where it is, the run is complete.
     files.write_text(run_dir / "results.json", json.dumps(results, indent=1) + "\n")
     return results
+
+
+def save_encoder(experiment, learner):
+    """Writes `encoder.keras`, normalizing as the criterion does, and `encoder.json` about it."""
+    normalization = learner.criterion.normalization
+    encoder = models.standalone(learner.encoder, normalization)
+    encoder.save(experiment.output_dir / "encoder.keras")
+    description.write(
+        experiment.output_dir / description.FILE_NAME,
+        description.describe(
+            encoder, experiment.evaluation_view, learner.preprocess, normalization
+        ),
+    )
 
 
 def draw(experiment, learner, query, gallery):

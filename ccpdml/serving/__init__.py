@@ -1,0 +1,17 @@
+"""A trained encoder in use: embed image files, search among them, export."""
+
+from ccpdml.serving.embedding import UnreadableImageError, embed_images
+from ccpdml.serving.embeddings import Embeddings, read_embeddings
+from ccpdml.serving.image_encoder import ImageEncoder, load_encoder
+from ccpdml.serving.sources import ImageFiles, find_images
+
+__all__ = [
+    "Embeddings",
+    "ImageEncoder",
+    "ImageFiles",
+    "UnreadableImageError",
+    "embed_images",
+    "find_images",
+    "load_encoder",
+    "read_embeddings",
+]

@@ -1,0 +1,109 @@
+"""An encoder together with what it makes of an image file."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from ccpdml.serving import description as descriptions
+
+
+class ImageEncoder:
+    """From image files to embeddings: view, preprocessing, network, normalization.
+
+    Args:
+        model: Keras model, preprocessed images -> embeddings, normalized as they are compared.
+        view: object with `of_bytes(contents)`, bytes of a file (scalar string tensor) -> uint8
+            [height, width, channels]; such as `data.views.CenterCrop`.
+        preprocess: function of a batch of uint8 images that gives the input of `model`; None
+            takes them as they are.
+        info: what is to be said about it in files, a dict ready for JSON.
+
+    Attributes:
+        embedding_size: entries of an embedding, int.
+
+    Raises:
+        ValueError: if the view does not give what the model takes.
+    """
+
+    def __init__(
+        self,
+        model: tf.keras.Model,
+        view: object,
+        preprocess: Callable | None = None,
+        info: dict | None = None,
+    ):
+        if not hasattr(view, "of_bytes"):
+            raise ValueError(
+                "`view` must have `of_bytes`, as the views of files in which nothing is random: "
+                f"CenterCrop, Resize. Received: {type(view).__name__}"
+            )
+        self.model, self.view = model, view
+        self.preprocess = preprocess or tf.identity
+        self.embedding_size = model.output_shape[-1]
+        self.info = (info or {}) | {"fingerprint": _fingerprint(model, info)}
+        contents = tf.TensorSpec([], tf.string)
+        pixels = tf.function(view.of_bytes).get_concrete_function(contents).structured_outputs
+        self.pixels_shape = tuple(pixels.shape)
+        if not pixels.shape.is_compatible_with(model.input_shape[1:]):
+            raise ValueError(
+                f"`view` must give the images that the encoder takes, {model.input_shape[1:]}. "
+                f"Received: {type(view).__name__}, which gives {self.pixels_shape}"
+            )
+        spec = tf.TensorSpec([None, *self.pixels_shape], tf.uint8)
+        self._embed = tf.function(self.embed_pixels, input_signature=[spec])
+
+    def embed_pixels(self, images):
+        """Embeds a batch of views, uint8 [n, height, width, channels] -> float32 [n, dim]."""
+        return tf.cast(self.model(self.preprocess(images), training=False), tf.float32)
+
+    def embed_bytes(self, contents):
+        """Embeds the bytes of image files, string [n] -> float32 [n, dim]."""
+        spec = tf.TensorSpec(self.pixels_shape, tf.uint8)
+        return self.embed_pixels(tf.map_fn(self.view.of_bytes, contents, fn_output_signature=spec))
+
+    def __call__(self, images) -> np.ndarray:
+        """As `embed_pixels`, compiled."""
+        return self._embed(images).numpy()
+
+
+def load_encoder(path: str | Path) -> ImageEncoder:
+    """Loads a trained encoder: from a run directory, or an `encoder.keras` with `encoder.json`.
+
+    Raises:
+        FileNotFoundError: if it is not there, or nothing says how its input is made.
+        ValueError: if the file cannot be read by this version of Keras.
+    """
+    path = Path(path)
+    file = path / "encoder.keras" if path.is_dir() else path
+    if not file.is_file():
+        raise FileNotFoundError(
+            "Expected the directory of a finished run, or an encoder.keras. "
+            f"Received: {path}, where there is no {file.name}"
+        )
+    description = descriptions.read(file)
+    view, preprocess = descriptions.view_of(description), descriptions.preprocess_of(description)
+    try:
+        model = tf.keras.models.load_model(file, compile=False)
+    except (ValueError, TypeError, OSError, KeyError, AttributeError) as error:
+        (reason, *_) = str(error).splitlines() or [""]
+        raise ValueError(
+            f"{file} cannot be read with TensorFlow {tf.__version__}: a .keras file is read by the "
+            f"Keras that wrote it, 2 or 3 ({descriptions.written_by(description)}); the exported "
+            f"SavedModel is read by both. {type(error).__name__}: {reason}"
+        ) from error
+    return ImageEncoder(model, view, preprocess, description | {"path": str(path)})
+
+
+def _fingerprint(model, info):
+    """Tells encoders apart: of the weights, and of what is made of an image before them."""
+    digest = hashlib.sha256()
+    stated = {name: (info or {}).get(name) for name in ("view", "preprocess", "normalization")}
+    digest.update(json.dumps(stated, sort_keys=True).encode())
+    for array in model.get_weights():
+        digest.update(f"{array.dtype}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,92 @@
+"""Which images are meant: files, folders, CSV tables and patterns."""
+
+import dataclasses
+import glob
+import itertools
+from collections.abc import Iterable
+from pathlib import Path
+
+from ccpdml.data import checks, folder, listing
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageFiles:
+    """Image files, and what is known of their classes.
+
+    Attributes:
+        paths: tuple of str.
+        classes: name of the class of each, tuple of str; "" where it is not known.
+    """
+
+    paths: tuple
+    classes: tuple
+
+    def __len__(self):
+        return len(self.paths)
+
+
+def find_images(sources: str | Path | Iterable) -> ImageFiles:
+    """Finds image files.
+
+    Args:
+        sources: one or several of
+            a folder: every image in it at any depth, in order of path; the class is the first
+            folder below it, or below its `train/` or `test/`;
+            a CSV file with the column `path`, relative to the file, and if wanted `label`;
+            a pattern such as "photos/**/*.jpg", with classes as of a folder;
+            an image file, of no known class.
+
+    Raises:
+        FileNotFoundError: if there is nothing there, or a file that is listed is missing.
+        ValueError: if a table is not as described, or an image is listed twice.
+    """
+    sources = [sources] if isinstance(sources, (str, Path)) else list(sources)
+    found = [pair for source in sources for pair in _find(str(source))]
+    paths = tuple(path for path, _ in found)
+    twice = checks.listed_twice(paths)
+    if twice:
+        raise ValueError(f"Every image must be given once. Received: {twice[0]}")
+    missing = checks.missing(paths)
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise FileNotFoundError(f"{missing[0]}{more}")
+    return ImageFiles(paths, tuple(name for _, name in found))
+
+
+def _find(source):
+    """Pairs (path, class) of one source."""
+    path = Path(source)
+    if path.is_dir():
+        files = [file for file in path.rglob("*") if _is_shown(file.relative_to(path))]
+        return _classified(path, files, source)
+    if path.suffix.lower() == ".csv" and path.is_file():
+        rows = listing.table(path, required=("path",))
+        return [(str(path.parent / row["path"]), row.get("label") or "") for row in rows]
+    if path.is_file():
+        return [(source, "")]
+    if glob.has_magic(source):
+        root = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), path.parts))
+        return _classified(root, map(Path, glob.iglob(source, recursive=True)), source)
+    raise FileNotFoundError(
+        "Expected a folder of images, a CSV file, an image or a pattern in quotes such as "
+        f"'photos/**/*.jpg'. Received: {source}, which does not exist"
+    )
+
+
+def _is_shown(relative):
+    return not any(part.startswith(folder.LEFT_OUT) for part in relative.parts)
+
+
+def _classified(root, files, source):
+    paths = sorted(file for file in files if folder.is_image(file) and file.is_file())
+    if not paths:
+        raise FileNotFoundError(
+            f"Expected images ({', '.join(folder.EXTENSIONS)}) in {source}. Received: none"
+        )
+    return [(str(path), _class_of(path.relative_to(root).parts[:-1])) for path in paths]
+
+
+def _class_of(folders):
+    """The class by the folders above an image, as `data.folder` reads them."""
+    inner = folders[1:] if folders[:1] in (("train",), ("test",)) else folders
+    return inner[0] if inner else ""

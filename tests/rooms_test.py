@@ -1,0 +1,51 @@
+"""Which room imports which, as the README draws it."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "ccpdml"
+BELOW = {
+    "ops": set(),
+    "data": set(),
+    "metrics": {"ops"},
+    "layers": {"ops"},
+    "losses": {"ops", "layers"},
+    "models": {"ops", "layers"},
+    "reports": {"metrics"},
+    "serving": {"data", "metrics", "models", "reports"},
+    "training": {
+        *("ops", "layers", "losses", "models", "data", "metrics", "reports", "serving", "config"),
+    },
+}
+
+
+def rooms_imported(path):
+    """The rooms that a file imports, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        for name in names:
+            package, _, rest = f"{name}.".partition(".")
+            if package == "ccpdml":
+                yield rest.split(".")[0]
+
+
+@pytest.mark.parametrize("room", BELOW)
+def test_a_room_imports_only_rooms_below_it(room):
+    files = list((PACKAGE / room).rglob("*.py"))
+    assert files
+    for path in files:
+        assert set(rooms_imported(path)) <= BELOW[room] | {room, "files"}, path
+
+
+def test_every_room_is_in_the_readme():
+    drawing = (PACKAGE.parent / "README.md").read_text().split("## How the rooms relate")[1]
+    rooms = [path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file()]
+    assert len(rooms) >= 10
+    for room in rooms:
+        assert f"  {room}/" in drawing.split("```")[1], room

@@ -1,0 +1,247 @@
+"""Embedding files: the same as in training, whatever stops it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from ccpdml import data, layers, models, serving
+from ccpdml.serving import embedding
+from tests.serving import fixtures
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def encoder(tmp_path):
+    fixtures.make_run(tmp_path / "run")
+    return serving.load_encoder(tmp_path / "run")
+
+
+@pytest.fixture
+def photos(tmp_path):
+    return fixtures.make_photos(tmp_path / "photos")
+
+
+NORMALIZATIONS = {
+    layers.LipschitzNormalization: lambda x, length: x / np.maximum(length, 1),
+    layers.UnitNormalization: lambda x, length: x / length,
+}
+
+
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+def test_files_are_served_as_they_were_trained(tmp_path, photos, normalization):
+    view = data.views.CenterCrop(16, 20)
+    trained = fixtures.make_run(tmp_path / "run", normalization(), view)
+    images = serving.find_images(photos)
+    output = serving.embed_images(
+        serving.load_encoder(tmp_path / "run"), images, tmp_path / "out.npz", progress=False
+    )
+    found = serving.read_embeddings(output)
+    # The way of training: the input pipeline, the device's preprocessing, the criterion's layer.
+    image_set = data.ImageSet(np.array(images.paths), np.zeros(12, int), ["any"])
+    (pixels,) = data.pipelines.image_batches(image_set, view, 12)
+    raw = trained(models.scale_to_unit_range(pixels)).numpy()
+    length = np.linalg.norm(raw, axis=1, keepdims=True)
+    assert length.min() < 1 < length.max()
+    expected = NORMALIZATIONS[normalization](raw, length)
+    np.testing.assert_allclose(found.embeddings, expected, atol=1e-5)
+    assert found.paths.tolist() == sorted(str(p) for p in photos.rglob("*.*"))
+    assert found.classes.tolist() == [name for name in fixtures.CLASSES for _ in range(4)]
+    assert found.info["encoder"]["normalization"] == normalization.__name__
+    assert found.info["encoder"]["view"]["short_side"] == 20
+    assert found.info["encoder"]["preprocess"].endswith(":scale_to_unit_range")
+
+
+def test_an_encoder_of_pixels_in_memory_is_served_the_same_pixels_from_files(tmp_path):
+    fixtures.make_run(tmp_path / "run", view=data.views.Plain(), channels=1)
+    encoder = serving.load_encoder(tmp_path / "run")
+    pixels = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
+    Image.fromarray(pixels[..., 0]).save(tmp_path / "grey.png")
+    image = encoder.view.of_bytes((tmp_path / "grey.png").read_bytes())
+    np.testing.assert_array_equal(image, pixels)
+
+
+def embed(encoder, photos, output, **options):
+    options = {"batch_size": 3, "shard_size": 4, "progress": False} | options
+    return serving.embed_images(encoder, serving.find_images(photos), output, **options)
+
+
+def test_batches_and_parts_change_nothing(encoder, photos, tmp_path):
+    whole = serving.read_embeddings(embed(encoder, photos, tmp_path / "a.npz", shard_size=99))
+    parts = serving.read_embeddings(embed(encoder, photos, tmp_path / "b.npz", batch_size=1))
+    np.testing.assert_allclose(parts.embeddings, whole.embeddings, atol=1e-6)
+    assert parts.paths.tolist() == whole.paths.tolist()
+
+
+def test_after_a_failure_it_goes_on_and_ends_with_the_same_bytes(
+    encoder, photos, tmp_path, monkeypatch
+):
+    expected = embed(encoder, photos, tmp_path / "never_stopped.npz").read_bytes()
+    work, done = embedding._embed_part, []
+
+    def fail_at_the_third(*arguments):
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        done.append(arguments[2].name)
+        work(*arguments)
+
+    monkeypatch.setattr(embedding, "_embed_part", fail_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        embed(encoder, photos, tmp_path / "out.npz")
+    assert not (tmp_path / "out.npz").exists()
+    done.clear()
+    output = embed(encoder, photos, tmp_path / "out.npz")
+    assert done == ["000000000008.npz"]  # Of three parts of four images the last.
+    assert output.read_bytes() == expected
+    assert not (tmp_path / "out.npz.parts").exists()
+
+
+def test_killed_at_any_moment_it_goes_on_and_ends_with_the_same_bytes(tmp_path):
+    fixtures.make_run(tmp_path / "run")
+    photos = fixtures.make_photos(tmp_path / "photos", per_class=12)
+    program = (
+        "import sys; from ccpdml import serving\n"
+        "run, photos, *outputs = sys.argv[1:]\n"
+        "encoder, images = serving.load_encoder(run), serving.find_images(photos)\n"
+        "for output in outputs:\n"
+        "    serving.embed_images(encoder, images, output, shard_size=1, progress=False)\n"
+    )
+
+    def start(*outputs):
+        arguments = [sys.executable, "-c", program, tmp_path / "run", photos, *outputs]
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        return subprocess.Popen(list(map(str, arguments)), env=environment)
+
+    output, never_stopped = tmp_path / "out.npz", tmp_path / "never_stopped.npz"
+    process = start(output)
+    while process.poll() is None and len(list(tmp_path.glob("out.npz.parts/*.npz"))) < 3:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not output.exists()
+    assert len(list(tmp_path.glob("out.npz.parts/*.npz"))) >= 3
+    assert start(output, never_stopped).wait(timeout=120) == 0
+    assert output.read_bytes() == never_stopped.read_bytes()
+
+
+def test_the_same_command_again_does_nothing(encoder, photos, tmp_path):
+    before = embed(encoder, photos, tmp_path / "out.npz").stat()
+    assert embed(encoder, photos, tmp_path / "out.npz").stat() == before
+
+
+def test_what_others_left_is_not_mixed_in(encoder, photos, tmp_path):
+    embed(encoder, photos, tmp_path / "out.npz")
+    with pytest.raises(ValueError, match=r"out.npz is there already.*other images"):
+        embed(encoder, photos / "ash", tmp_path / "out.npz")
+    fixtures.make_run(tmp_path / "other", seed=1)
+    with pytest.raises(ValueError, match="other encoder"):
+        embed(serving.load_encoder(tmp_path / "other"), photos, tmp_path / "out.npz")
+
+
+def damage(path):
+    path.write_bytes(path.read_bytes()[:60])
+
+
+def test_a_damaged_file_is_named(encoder, photos, tmp_path):
+    damage(photos / "birch" / "1.png")
+    with pytest.raises(serving.UnreadableImageError, match=r"birch/1.png cannot be read"):
+        embed(encoder, photos, tmp_path / "out.npz")
+    (photos / "birch" / "1.png").write_bytes(b"")
+    with pytest.raises(serving.UnreadableImageError, match="the file is empty"):
+        embed(encoder, photos, tmp_path / "out.npz")
+
+
+def test_damaged_files_are_skipped_and_listed(encoder, photos, tmp_path):
+    whole = serving.read_embeddings(embed(encoder, photos, tmp_path / "whole.npz"))
+    bad = [photos / "ash" / "0.jpg", photos / "birch" / "3.jpg", photos / "cedar" / "3.jpg"]
+    for path in bad:
+        damage(path)
+    output = embed(encoder, photos, tmp_path / "out.npz", skip_unreadable=True)
+    found = serving.read_embeddings(output)
+    kept = ~np.isin(whole.paths, [str(path) for path in bad])
+    assert found.paths.tolist() == whole.paths[kept].tolist()
+    assert found.classes.tolist() == whole.classes[kept].tolist()
+    np.testing.assert_allclose(found.embeddings, whole.embeddings[kept], atol=1e-6)
+    listed = (tmp_path / "out.npz.skipped.txt").read_text().splitlines()
+    assert [line.split("\t")[0] for line in listed] == [str(path) for path in bad]
+    assert all(len(line.split("\t")[1]) > 5 for line in listed)
+
+
+def test_where_nothing_can_be_read_there_is_no_file(encoder, photos, tmp_path):
+    for path in photos.rglob("*.*"):
+        damage(path)
+    with pytest.raises(ValueError, match="None of the 12 images can be read"):
+        embed(encoder, photos, tmp_path / "out.npz", skip_unreadable=True)
+    assert not (tmp_path / "out.npz").exists()
+
+
+def test_a_disk_that_goes_away_is_not_skipped(encoder, photos, tmp_path):
+    images = serving.find_images(photos)
+    (photos / "ash" / "2.bmp").unlink()
+    with pytest.raises(FileNotFoundError, match="2.bmp is gone"):
+        serving.embed_images(
+            encoder, images, tmp_path / "out.npz", skip_unreadable=True, progress=False
+        )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"view": {"name": "ccpdml.data.views:CenterCrop", "size": 9}}, "view.*must give"),
+        ({"preprocess": "no_module_of_that:name"}, "cannot be imported"),
+        ({"preprocess": "unknown"}, "preprocess missing or unknown"),
+    ],
+)
+def test_a_description_that_does_not_fit_is_refused(tmp_path, change, message):
+    fixtures.make_run(tmp_path / "run")
+    path = tmp_path / "run" / "encoder.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(ValueError, match=message):
+        serving.load_encoder(tmp_path / "run")
+
+
+def test_an_encoder_without_description_or_file_is_refused(tmp_path):
+    fixtures.make_run(tmp_path / "run")
+    (tmp_path / "run" / "encoder.json").unlink()
+    with pytest.raises(FileNotFoundError, match="encoder.json.*write it"):
+        serving.load_encoder(tmp_path / "run" / "encoder.keras")
+    with pytest.raises(FileNotFoundError, match="Expected the directory of a finished run"):
+        serving.load_encoder(tmp_path)
+    (tmp_path / "encoder.keras").write_bytes(b"no zip")
+    fixtures.make_run(tmp_path / "other")
+    (tmp_path / "encoder.json").write_text((tmp_path / "other" / "encoder.json").read_text())
+    with pytest.raises(ValueError, match="cannot be read with TensorFlow"):
+        serving.load_encoder(tmp_path)
+
+
+def test_functions_without_a_name_are_described_as_unknown():
+    model = tf.keras.Sequential([tf.keras.Input((4, 4, 3)), tf.keras.layers.Flatten()])
+    view, normalization = data.views.RandomShift(1), layers.LipschitzNormalization()
+    described = serving.description.describe(model, view, lambda x: x, normalization)
+    assert described["view"] == described["preprocess"] == "unknown"
+
+
+def test_the_command_tells_a_damaged_file_in_one_line(tmp_path, photos):
+    fixtures.make_run(tmp_path / "run")
+    damage(photos / "ash" / "0.jpg")
+    flags = [
+        f"--encoder={tmp_path / 'run'}",
+        f"--images={photos}",
+        f"--output={tmp_path / 'o.npz'}",
+    ]
+    command = [sys.executable, "experiments/embed.py", *flags]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
+    assert done.returncode == 1
+    assert "ERROR" in done.stderr
+    assert "ash/0.jpg" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,72 @@
+"""Which files are found, and of which class they are."""
+
+import pytest
+
+from ccpdml import serving
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in (
+        "p/loose.png",
+        "p/cat/1.JPG",
+        "p/cat/tail/2.jpeg",
+        "p/dog/3.gif",
+        "p/dog/notes.txt",
+        "p/.hidden/4.png",
+        "p/__MACOSX/cat/._1.jpg",
+        "p/train/ant/5.png",
+        "p/test/bee/6.bmp",
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return tmp_path
+
+
+def pairs(sources):
+    found = serving.find_images(sources)
+    return list(zip(found.paths, found.classes, strict=True))
+
+
+def test_a_folder_gives_its_images_with_the_folders_below_it_as_classes(root):
+    assert pairs("p") == [
+        ("p/cat/1.JPG", "cat"),
+        ("p/cat/tail/2.jpeg", "cat"),
+        ("p/dog/3.gif", "dog"),
+        ("p/loose.png", ""),
+        ("p/test/bee/6.bmp", "bee"),
+        ("p/train/ant/5.png", "ant"),
+    ]
+
+
+def test_a_pattern_gives_what_it_matches(root):
+    assert pairs("p/*/*.[Jg]*") == [("p/cat/1.JPG", "cat"), ("p/dog/3.gif", "dog")]
+    assert pairs("p/**/*.jpeg") == [("p/cat/tail/2.jpeg", "cat")]
+
+
+def test_a_table_is_relative_to_its_file_and_a_file_stands_for_itself(root):
+    (root / "p" / "list.csv").write_text("path,label\ncat/1.JPG,feline\ndog/3.gif,\n")
+    assert pairs(["p/list.csv", "p/loose.png"]) == [
+        ("p/cat/1.JPG", "feline"),
+        ("p/dog/3.gif", ""),
+        ("p/loose.png", ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sources", "error", "message"),
+    [
+        ("nowhere", FileNotFoundError, "nowhere, which does not exist"),
+        ("p/.hidden/*.tif", FileNotFoundError, "Received: none"),
+        (["p/cat", "p/cat/1.JPG"], ValueError, "p/cat/1.JPG is listed more than once"),
+        ("p/lost.csv", FileNotFoundError, "missing: p/gone.png and 1 more"),
+        ("p/odd.csv", ValueError, "expected the columns path"),
+    ],
+)
+def test_what_is_not_there_is_named(root, sources, error, message):
+    (root / "p" / "lost.csv").write_text("path\ngone.png\ncat/1.JPG\ncat/0.png\n")
+    (root / "p" / "odd.csv").write_text("file\ncat/1.JPG\n")
+    with pytest.raises(error, match=message):
+        serving.find_images(sources)
