@@ -4,10 +4,17 @@ python experiments/benchmarks/retrieval.py                                    # 
 python experiments/benchmarks/retrieval.py --dim=512
 python experiments/benchmarks/retrieval.py --num_images=1000000 --num_classes=100000 \
     --query_share=0.0625 --max_memory_mib=1024                                # slice of queries
+python experiments/benchmarks/retrieval.py --repeats=1 --torch_python=/path/to/python
+    also scores the same arrays with pytorch-metric-learning's AccuracyCalculator and faiss, which
+    that Python must have.
 """
 
+import json
+import pathlib
 import resource
 import statistics
+import subprocess
+import tempfile
 import time
 
 import numpy as np
@@ -23,6 +30,7 @@ flags.DEFINE_float("spread", 1.3, "Within-class over between-class deviation: ho
 flags.DEFINE_float("query_share", 1.0, "Share of the images that query; below 1, new images do.")
 flags.DEFINE_multi_integer("recall_at", [1, 10, 100, 1000], "K of R@K.")
 flags.DEFINE_integer("max_memory_mib", 512, "`max_memory_bytes` of the metrics, in MiB.")
+flags.DEFINE_string("torch_python", None, "A Python with pytorch-metric-learning and faiss.")
 flags.DEFINE_integer("repeats", 3, "Pairs of runs; the median ratio is reported.")
 
 TILE = (1024, 2048)
@@ -60,6 +68,22 @@ def peak_mib():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+def compare_with_peer(query, labels, num_neighbors, cpu_seconds, scores):
+    """Prints what pytorch-metric-learning takes for self-retrieval, and how the scores differ."""
+    other = pathlib.Path(__file__).with_name("retrieval_pml.py")
+    with tempfile.TemporaryDirectory() as folder:
+        arrays = pathlib.Path(folder) / "arrays.npz"
+        np.savez(arrays, query=query, query_labels=labels)
+        command = [FLAGS.torch_python, str(other), str(arrays), str(num_neighbors)]
+        found = json.loads(subprocess.check_output(command, text=True))
+    difference = max(abs(scores[name] - value) for name, value in found["scores"].items())
+    print(
+        f"pytorch-metric-learning with {num_neighbors} neighbors: {found['cpu_seconds']:.1f} "
+        f"CPU s, {found['cpu_seconds'] / cpu_seconds:.1f} times ours; "
+        f"scores differ by at most {difference:.1e}"
+    )
+
+
 def main(_):
     generator = np.random.default_rng(0)
     centers = generator.standard_normal((FLAGS.num_classes, FLAGS.dim), np.float32)
@@ -84,6 +108,10 @@ def main(_):
     print(f"{len(query):,} queries x {len(gallery):,} images x {FLAGS.dim}: {results}")
     print(f"median ratio to the bare product: {wall:.2f} of time, {cpu:.2f} of CPU time")
     print(f"peak memory {peak_mib():.0f} MiB, {before:.0f} MiB of it before the first call")
+    if FLAGS.torch_python:
+        # It takes the scores from a list of neighbors: as long as a class for MAP@R, K for R@K.
+        for num_neighbors in (np.bincount(sides[1]).max(), max(FLAGS.recall_at)):
+            compare_with_peer(query, sides[1], num_neighbors, full[1], results)
 
 
 if __name__ == "__main__":
