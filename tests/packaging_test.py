@@ -52,7 +52,9 @@ def test_wheel_holds_the_library_and_nothing_else(wheel):
 def test_wheel_holds_the_data_of_reports(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-    data = [p for p in (ROOT / "ccpdml" / "reports").rglob("*") if p.suffix in (".csv", ".json")]
+    data = [
+        p for p in (ROOT / "ccpdml" / "reports").rglob("*") if p.suffix in (".css", ".csv", ".json")
+    ]
     assert {path.relative_to(ROOT).as_posix() for path in data} <= set(names)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 
 from ccpdml.reports import style
 
+WIDTH = 5.6  # inches
 MAX_CLASSES = len(style.COLORS)
 MAX_BACKGROUND = 2000
 MAX_MARKS = 20
@@ -23,7 +24,7 @@ def learning_curve(history, path):
     """
     if not history:
         raise ValueError(f"`history` must hold an evaluation. Received: {history=}")
-    with style.drawing(path, (7.2, 5.0), nrows=2, sharex=True, height_ratios=(2.2, 1.0)) as (
+    with style.drawing(path, (WIDTH, 4.6), nrows=2, sharex=True, height_ratios=(2.2, 1.0)) as (
         score_axes,
         loss_axes,
     ):
@@ -37,38 +38,6 @@ def learning_curve(history, path):
         score_axes.legend(loc="best")
 
 
-def learning_curves(histories, path):
-    """Draws validation MAP@R over steps for several runs.
-
-    Args:
-        histories: rows as of `learning_curve` by the name of the run.
-        path: image file to write.
-    """
-    with style.drawing(path, (7.2, 3.8)) as axes:
-        for number, (name, history) in enumerate(histories.items()):
-            color = style.COLORS[number % len(style.COLORS)]
-            _draw_series(axes, history, "val_map_at_r", name, color, 100.0)
-        axes.set(xlabel="training step", ylabel="MAP@R of validation classes (%)")
-        axes.legend(loc="best")
-
-
-def core_set_curve(radii, path):
-    """Draws the radius with which the best 1, 2, ... centers of a class cover it.
-
-    Args:
-        radii: by name, float [num_centers], as of `metrics.geometry.covering_radii`.
-        path: image file to write.
-    """
-    with style.drawing(path, (7.2, 3.4)) as axes:
-        for number, (name, values) in enumerate(radii.items()):
-            color = style.COLORS[number % len(style.COLORS)]
-            axes.plot(np.arange(1, len(values) + 1), values, "o-", color=color, label=name)
-        axes.set(xlabel="centers per class", ylabel="mean covering radius (embedding units)")
-        axes.set_ylim(bottom=0.0)
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.legend(loc="best")
-
-
 def covering_radius_curve(history, path):
     """Draws the mean covering radius before and after every re-initialization of the proxies.
 
@@ -78,7 +47,7 @@ def covering_radius_curve(history, path):
         path: image file to write.
     """
     rows = reinitializations(history)
-    with style.drawing(path, (7.2, 3.6)) as axes:
+    with style.drawing(path, (WIDTH, 3.2)) as axes:
         axes.set(
             xlabel="re-initialization of the proxies",
             ylabel="mean covering radius (embedding units)",
@@ -123,7 +92,7 @@ def embedding_view(embeddings, labels, proxies, proxy_labels, path, classes=None
     classes = _spread(np.unique(labels), MAX_CLASSES) if classes is None else classes
     shown = np.isin(labels, classes)
     project, names = _projection(embeddings[shown])
-    with style.drawing(path, (7.2, 5.4)) as axes:
+    with style.drawing(path, (WIDTH, 4.6)) as axes:
         background = _spread(np.flatnonzero(~shown), MAX_BACKGROUND)
         axes.scatter(*project(embeddings[background]).T, s=5, color=style.PALE, linewidths=0)
         for label, color in zip(classes, style.COLORS, strict=False):

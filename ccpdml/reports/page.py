@@ -1,45 +1,34 @@
 """One HTML page about a few runs, with everything in it."""
 
-import base64
-import html
-import tempfile
 from pathlib import Path
 
-from ccpdml.reports import figures, runs, tables
+from ccpdml.reports import comparisons, figures, markup, runs, tables
 
-STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 76rem; margin: 2rem auto;
-  padding: 0 1rem; }
-h1 { font-size: 1.7rem; }
-h2 { font-size: 1.25rem; margin-top: 2.5rem; border-bottom: 1px solid #ddd; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: 1rem 0; }
-th, td { padding: .3rem 1.2rem .3rem 0; text-align: left; vertical-align: top;
-  border-bottom: 1px solid #eee; }
-th, figcaption, .note { color: #666; font-weight: 400; }
-.number { text-align: right; white-space: nowrap; }
-.words .number { text-align: left; white-space: normal; }
-.good { color: #00704f; font-weight: 600; }
-.bad { color: #b04a00; font-weight: 600; }
-figure { display: inline-block; max-width: min(100%, 36rem); margin: 1rem 1rem 1rem 0;
-  vertical-align: top; }
-img { max-width: 100%; }
-"""
-VERDICTS = {"reproduced": "good", "better": "good", "worse": "bad"}
+TITLE = "Retrieval results"
 CAPTIONS = {
     "learning_curve": "Validation scores and loss; proxies were re-initialized at the dashed lines",
-    "covering_radius": "How far a class reaches from its proxies",
+    "covering_radius": "How far a class reaches from its proxies, on average over classes",
     "embeddings": "Embeddings of training images and proxies",
     "retrieval": "Test queries and their nearest images",
 }
+GALLERIES = ("retrieval",)
+BESIDE = "MAP@R beside the published one; the bar is the 95 % confidence interval"
 CURVES = "Validation scores of all runs"
+FOLD_CURVES = "Validation scores of every run, by the fold that validates"
 CORE_SETS = "How far test classes reach from the best few of their images"
 NOTE = (
     "Scores are percentages over the queries of classes never trained on. ± is half the 95 % "
-    "confidence interval of the mean over runs (Student's t). Published numbers: supplement of the "
-    "paper, Tables 1 and 2, which give no deviations; a MAP@R within "
-    f"{tables.BAND:g} point of theirs counts as reproduced, a larger difference as undecided if "
-    "our interval still reaches theirs."
+    "confidence interval of the mean (Student's t)."
+)
+NOTE_PUBLISHED = (
+    "Published are P@1 / P@R / MAP@R of the paper's supplement, Tables 1 and 2, which give no "
+    "deviations; the difference is that of MAP@R. A MAP@R "
+    f"within {tables.BAND:g} point of theirs counts as reproduced, a larger difference as "
+    "undecided if our interval still reaches theirs."
+)
+NOTE_FOLDS = (
+    "Separated: the mean of the models of all folds, each on its own. Concatenated: their "
+    "embeddings side by side, one repeat at a time. Both intervals are over repeats."
 )
 
 
@@ -48,69 +37,147 @@ def write_report(run_dirs, path):
 
     Args:
         run_dirs: directories of finished runs: `results.json`, and where there are any
-            `config.gin`, `logs/history.jsonl` and `figures/*.png`.
+            `config.gin`, `logs/history.jsonl` and `figures/*.png`; or of cross-validations.
         path: the page, .html; the tables take its name with .md and .csv.
 
     Raises:
         ValueError: if no run is given, one is given twice, or one is not finished.
     """
-    path, all_runs = Path(path), runs.read(run_dirs)
-    entries = tables.entries(all_runs)
+    path, found = Path(path), runs.read(run_dirs)
+    entries = tables.entries(found)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(_page(all_runs, entries), encoding="utf-8")
+    path.write_text(_page(found, entries), encoding="utf-8")
     path.with_suffix(".md").write_text(tables.markdown(entries), encoding="utf-8")
     path.with_suffix(".csv").write_text(tables.comma_separated(entries), encoding="utf-8")
 
 
-def _page(all_runs, entries):
+def _page(found, entries):
+    columns = tables.columns(entries)
+    sections = {f"run-{number}": item for number, item in enumerate(found)}
+    targets = {name: item.name for name, item in sections.items()}
+    if len(found) > 1:
+        targets = {"comparison": "Comparison"} | targets
     body = [
-        "<h1>Retrieval results</h1>",
-        _table(tables.COLUMNS, map(tables.cells, entries)),
-        f'<p class="note">{html.escape(NOTE)}</p>',
-        *_comparison(all_runs),
-        *map(_run, all_runs),
+        markup.element("h1", TITLE),
+        markup.links(targets),
+        markup.table(columns, [tables.cells(entry)[: len(columns)] for entry in entries]),
+        *_beside_published(entries),
+        *(markup.element("p", note, "note") for note in _notes(found, entries)),
+        *(_comparison(found) if len(found) > 1 else []),
     ]
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Retrieval results</title><style>{STYLE}</style></head>\n<body>\n"
-        + "\n".join(body)
-        + "\n</body></html>\n"
-    )
+    for name, item in sections.items():
+        body += [markup.section(item.name, name), *_about(item)]
+    return markup.document(TITLE, body)
 
 
-def _comparison(all_runs):
+def _notes(found, entries):
+    yield NOTE
+    if any(entry.published for entry in entries):
+        yield NOTE_PUBLISHED
+    if any(map(tables.is_cross_validation, found)):
+        yield NOTE_FOLDS
+
+
+def _beside_published(entries):
+    if not any(entry.published for entry in entries):
+        return []
+    return [markup.figures([markup.drawn(comparisons.beside_published, entries, BESIDE)])]
+
+
+def _comparison(found):
     """Sections about several runs together."""
-    drawn = [
-        (figures.learning_curves, {r.name: r.history for r in all_runs if r.history}, CURVES),
-        (figures.core_set_curve, _core_set_radii(all_runs), CORE_SETS),
+    histories = {item.name: item.history for item in _single(found) if item.history}
+    radii = {r.name: r.results.get("geometry", {}).get("covering_radii") for r in _single(found)}
+    pictures = []
+    if len(histories) > 1:
+        pictures.append(markup.drawn(comparisons.learning_curves, histories, CURVES))
+    if any(radii.values()):
+        told = {name: values for name, values in radii.items() if values}
+        pictures.append(markup.drawn(comparisons.core_set_curve, told, CORE_SETS))
+    rows = [
+        (name, *(v or "–" for v in values)) for name, values in tables.config_differences(found)
     ]
-    pictures = [_drawn(draw, values, caption) for draw, values, caption in drawn if values]
-    differences = tables.config_differences(all_runs)
-    rows = [(name, *values) for name, values in differences]
-    table = _table(("binding", *(run.name for run in all_runs)), rows, "words")
-    return ["<h2>Comparison</h2>", *pictures, *([table] if rows else [])]
+    heads = ("binding", *(item.name for item in found))
+    differences = [
+        markup.element("h3", "Where the configurations differ"),
+        markup.table(heads, rows, "cards code"),
+    ]
+    title = markup.section("Comparison", "comparison")
+    return [title, markup.figures(pictures), *(differences if rows else [])]
 
 
-def _core_set_radii(all_runs):
-    radii = {run.name: run.results.get("geometry", {}).get("covering_radii") for run in all_runs}
-    return {name: values for name, values in radii.items() if values}
+def _single(found):
+    return [item for item in found if not tables.is_cross_validation(item)]
+
+
+def _about(item):
+    """What there is to say about a run or a cross-validation: pieces of HTML."""
+    return _folds(item) if tables.is_cross_validation(item) else _run(item)
 
 
 def _run(run):
-    """The section about one run."""
-    facts = _table(("", ""), _facts(run.results), "words")
-    alarms = [f'<p class="bad">{html.escape(text)}</p>' for text in run.results.get("alarms", [])]
-    pictures = [_figure(path.read_bytes(), _caption(path.stem)) for path in run.figures]
-    return "\n".join(
-        [f"<h2>{html.escape(run.name)}</h2>", *alarms, facts, *pictures, _instances(run.history)]
-    )
+    alarms = [markup.element("p", text, "alarm") for text in run.results.get("alarms", [])]
+    pictures = [
+        markup.figure(path.read_bytes(), _caption(path.stem), _kind(path.stem))
+        for path in sorted(run.figures, key=_place)
+    ]
+    return [
+        *alarms,
+        _scores(run.results),
+        markup.facts(_facts(run.results)),
+        markup.figures(pictures),
+        *_instances(run.history),
+    ]
+
+
+def _folds(validation):
+    """A table of the runs of a cross-validation, and their curves."""
+    repeats = validation.results["repeats"]
+    rows = []
+    for number, run in enumerate(validation.runs):
+        scores = [f"{100.0 * run.results['test'][name]:.2f}" for name in tables.METRICS]
+        best = str(run.results.get("best_step", ""))
+        rows.append([*map(str, divmod(number, repeats)), *scores, best])
+    histories = [run.history for run in validation.runs]
+    by_fold = [histories[i : i + repeats] for i in range(0, len(histories), repeats)]
+    shared = {"folds": validation.results["folds"], "repeats": repeats}
+    shared["choices of one repeat per fold"] = _choices(validation.results["concatenated"])
+    shared |= _facts(validation.runs[0].results) | dict.fromkeys(("fold", "seed", "best step"))
+    columns = ["fold", "repeat", *tables.METRICS.values(), "best step"]
+    return [
+        markup.facts(shared),
+        markup.element("h3", "Scores of each run on test classes"),
+        markup.table(columns, rows, "narrow"),
+        markup.figures([markup.drawn(comparisons.fold_curves, by_fold, FOLD_CURVES)]),
+    ]
+
+
+def _choices(concatenated):
+    """MAP@R over all concatenations that were scored, or None where there is no choice."""
+    choices = concatenated["map_at_r"].get("choices", {"count": 1})
+    if choices["count"] == 1:
+        return None
+    mean, worst, best = (100.0 * choices[name] for name in ("mean", "worst", "best"))
+    return f"MAP@R {mean:.2f} on average over {choices['count']}, {worst:.2f} to {best:.2f}"
+
+
+def _scores(results):
+    """A table of test and validation scores."""
+    sets = {"test": results["test"], "validation": results.get("validation", {})}
+    names = {"map_at_r": "MAP@R", "precision_at_1": "P@1", "r_precision": "P@R"}
+    names |= {name: f"R@{name.split('_')[-1]}" for name in results["test"] if "recall_at" in name}
+    rows = [
+        [title, *(f"{100 * scores[name]:.2f}" if name in scores else "" for name in names)]
+        for title, scores in sets.items()
+        if scores
+    ]
+    return markup.table(("", *names.values()), rows, "narrow")
 
 
 def _facts(results):
-    """Rows of what a run was, leaving out what it does not tell."""
+    """What a run was, by name; None for what it does not tell."""
     split = results.get("split", {})
-    facts = {
+    return {
         "data set": results["dataset"],
         **{f"{part} set": _joined(count) for part, count in split.get("counts", {}).items()},
         "fold": split.get("fold"),
@@ -118,12 +185,9 @@ def _facts(results):
         "seed": results.get("seed"),
         "steps": results.get("steps"),
         "best step": results.get("best_step"),
-        "test scores": _percent(results["test"]),
-        "validation scores": _percent(results.get("validation", {})),
         **results.get("versions", {}),
         "wall time": f"{results['wall_seconds']:,.0f} s" if "wall_seconds" in results else None,
     }
-    return [(name, str(value)) for name, value in facts.items() if value not in (None, "")]
 
 
 def _instances(history):
@@ -137,46 +201,27 @@ def _instances(history):
     }
     rows = figures.reinitializations(history)
     if not rows:
-        return ""
+        return []
     cells = [[f"{row[key]:.4g}" if key in row else "" for key in columns] for row in rows]
-    return "<h3>Problem instances</h3>" + _table(columns.values(), cells)
-
-
-def _drawn(draw, values, caption):
-    """A figure that `draw(values, path)` makes."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "figure.png"
-        draw(values, path)
-        return _figure(path.read_bytes(), caption)
-
-
-def _figure(data, caption):
-    source = "data:image/png;base64," + base64.b64encode(data).decode()
-    caption = html.escape(caption)
-    return (
-        f'<figure><img src="{source}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'
-    )
+    return [
+        markup.element("h3", "Problem instances"),
+        markup.table(columns.values(), cells, "narrow"),
+    ]
 
 
 def _caption(stem):
     return CAPTIONS.get(stem, stem.replace("_", " "))
 
 
-def _table(columns, rows, kind="numbers"):
-    head = "".join(f"<th>{html.escape(column)}</th>" for column in columns)
-    lines = ["<tr>" + "".join(map(_cell, row)) + "</tr>" for row in rows]
-    return f'<div class="wide"><table class="{kind}"><tr>{head}</tr>{"".join(lines)}</table></div>'
+def _place(path):
+    """Figures that are known come first, in the order of `CAPTIONS`."""
+    known = list(CAPTIONS)
+    return known.index(path.stem) if path.stem in known else len(known)
 
 
-def _cell(text):
-    kind = "number" if text[:1] in set("+-0123456789") else VERDICTS.get(text, "")
-    return f'<td class="{kind}">{html.escape(text)}</td>'
+def _kind(stem):
+    return "gallery" if stem in GALLERIES else ""
 
 
 def _joined(values):
     return ", ".join(f"{value} {name}" for name, value in values.items())
-
-
-def _percent(scores):
-    named = {tables.METRICS.get(name, name): score for name, score in scores.items()}
-    return ", ".join(f"{name} {100 * score:.2f} %" for name, score in named.items())

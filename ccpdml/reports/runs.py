@@ -26,11 +26,35 @@ class Run:
     figures: list
 
 
+@dataclasses.dataclass(frozen=True)
+class CrossValidation:
+    """A finished cross-validation: runs of the same configuration on every class fold.
+
+    Attributes:
+        name: short name, different for everything in a report.
+        directory: where it lies.
+        results: dict of `results.json`, with the summaries 'separated' and 'concatenated'.
+        runs: the finished runs in its folders `fold_F_repeat_R`, by fold, then repeat; named after
+            their folder.
+    """
+
+    name: str
+    directory: Path
+    results: dict
+    runs: list
+
+    @property
+    def config(self):
+        """The bindings that all runs share."""
+        first, *others = [run.config for run in self.runs]
+        return {k: v for k, v in first.items() if all(other.get(k) == v for other in others)}
+
+
 def read(directories):
-    """Reads run directories.
+    """Reads directories of runs and of cross-validations, in the order given.
 
     Raises:
-        ValueError: if none is given, or one is no finished run.
+        ValueError: if none is given, or one is not finished.
     """
     directories = [Path(directory) for directory in directories]
     if not directories:
@@ -42,17 +66,29 @@ def read(directories):
 
 
 def _read(directory, name):
-    results = directory / "results.json"
-    if not results.is_file():
+    path = directory / "results.json"
+    if not path.is_file():
         raise ValueError(f"A finished run has a `results.json`. Received: {directory}")
+    results = json.loads(path.read_text())
+    if "separated" in results:
+        return CrossValidation(name, directory, results, _read_folds(directory, results))
     return Run(
         name=name,
         directory=directory,
-        results=json.loads(results.read_text()),
+        results=results,
         history=_lines(directory / "logs" / "history.jsonl"),
         config=_bindings(directory / "config.gin"),
         figures=sorted((directory / "figures").glob("*.png")),
     )
+
+
+def _read_folds(directory, results):
+    folders = [
+        directory / f"fold_{fold}_repeat_{repeat}"
+        for fold in range(results["folds"])
+        for repeat in range(results["repeats"])
+    ]
+    return [_read(folder, folder.name) for folder in folders]
 
 
 def _lines(path):

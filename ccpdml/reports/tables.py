@@ -7,36 +7,38 @@ import io
 import numpy as np
 from scipy import special
 
-from ccpdml.reports import published
+from ccpdml.reports import published, runs
 
 METRICS = {"precision_at_1": "P@1", "r_precision": "P@R", "map_at_r": "MAP@R"}
 BAND = 1.0  # points of MAP@R: the supplement gives no deviations, so this is our choice
-COLUMNS = (
-    *("run", "data set", "method", "dim", "P@1", "P@R", "MAP@R"),
-    *("published P@1 / P@R / MAP@R", "difference of MAP@R", "verdict"),
-)
+COLUMNS = ("run", "data set", "method", "dim", *METRICS.values())
+COMPARED = ("published", "difference", "verdict")
 REPEATED = ("seed", "fold")  # bindings in which repeats of one run may differ
 
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """All runs of one method on one data set; scores in % of test queries.
+    """One method on one data set; scores in % of test queries.
 
     Attributes:
+        name: of the run, and how many more there are; or of the protocol.
         dataset, method, dim: what was run.
-        runs: the runs.
         means: mean score by metric.
         margins: half the width of the 95 % confidence interval of the mean by metric (Student's
-            t over runs), None for a single run.
+            t), None for a single score.
+        count: scores that the means are of.
+        on_test_classes: whether test classes decided which weights were kept.
         published: row of `published.rows`, or None.
     """
 
+    name: str
     dataset: str
     method: str
     dim: int
-    runs: list
     means: dict
     margins: dict
+    count: int
+    on_test_classes: bool
     published: dict | None
 
     @property
@@ -47,7 +49,7 @@ class Entry:
     @property
     def verdict(self):
         """How our MAP@R compares with the published one."""
-        if any("test" in run.results.get("selected_on", "") for run in self.runs):
+        if self.on_test_classes:
             return "none: selected on test classes"
         if self.published is None:
             return "not published"
@@ -58,31 +60,48 @@ class Entry:
         return "better" if self.difference > 0.0 else "worse"
 
 
-def entries(runs):
-    """One entry for runs that differ only in seed or fold; in the order of `runs`."""
+def entries(found):
+    """One entry for runs that differ only in seed or fold, two for a cross-validation.
+
+    Args:
+        found: `runs.Run` and `runs.CrossValidation` objects; their order is kept.
+    """
     groups = {}
-    for run in runs:
-        same = {k: v for k, v in run.config.items() if not k.lower().endswith(REPEATED)}
-        results = {name: run.results.get(name) for name in ("dataset", "method", "loss", "dim")}
-        groups.setdefault(repr((same, results)), []).append(run)
-    return [_entry(group) for group in groups.values()]
+    for item in found:
+        groups.setdefault(_key(item), []).append(item)
+    return [
+        entry
+        for group in groups.values()
+        for entry in (_of_folds(group[0]) if is_cross_validation(group[0]) else [_of_runs(group)])
+    ]
+
+
+def is_cross_validation(item):
+    """Whether something from `runs.read` is a cross-validation."""
+    return isinstance(item, runs.CrossValidation)
+
+
+def columns(all_entries):
+    """The heads of the columns; no comparison where nothing was published and nothing is wrong."""
+    verdicts = {entry.verdict for entry in all_entries}
+    return COLUMNS if verdicts == {"not published"} else COLUMNS + COMPARED
 
 
 def cells(entry):
-    """The row of an entry under `COLUMNS`, list of str."""
+    """The row of an entry under `COLUMNS` and `COMPARED`, list of str."""
     scores = [_score(entry.means[name], entry.margins[name]) for name in METRICS]
     compared = ["", ""]
     if entry.published:
         theirs = " / ".join(f"{entry.published[name]:.2f}" for name in METRICS)
         compared = [theirs, f"{entry.difference:+.2f}"]
-    others = f" + {len(entry.runs) - 1}" if len(entry.runs) > 1 else ""
-    head = [entry.runs[0].name + others, entry.dataset, entry.method, str(entry.dim)]
+    head = [entry.name, entry.dataset, entry.method, str(entry.dim)]
     return [*head, *scores, *compared, entry.verdict]
 
 
 def markdown(all_entries):
     """A Markdown table of the entries."""
-    lines = [COLUMNS, ["---"] * len(COLUMNS), *map(cells, all_entries)]
+    heads = columns(all_entries)
+    lines = [heads, ["---"] * len(heads), *(cells(e)[: len(heads)] for e in all_entries)]
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
@@ -91,30 +110,72 @@ def comma_separated(all_entries):
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     score_columns = [f"{name}{end}" for name in METRICS for end in ("", "_margin95", "_published")]
-    writer.writerow(["run", "dataset", "method", "dim", "runs", *score_columns, "verdict"])
+    head = ["run", "dataset", "method", "dim", "scores"]
+    writer.writerow([*head, *score_columns, "difference", "verdict"])
     for entry in all_entries:
         scores = [value for name in METRICS for value in _triple(entry, name)]
-        first = entry.runs[0].name
-        head = [first, entry.dataset, entry.method, entry.dim, len(entry.runs)]
-        writer.writerow([*head, *scores, entry.verdict])
+        head = [entry.name, entry.dataset, entry.method, entry.dim, entry.count]
+        writer.writerow([*head, *scores, entry.difference, entry.verdict])
     return text.getvalue()
 
 
-def config_differences(runs):
+def config_differences(found):
     """Bindings in which runs differ: rows (name, one value per run or ''), sorted by name."""
-    names = sorted({name for run in runs for name in run.config})
-    rows = [(name, [run.config.get(name, "") for run in runs]) for name in names]
+    names = sorted({name for item in found for name in item.config})
+    rows = [(name, [item.config.get(name, "") for item in found]) for name in names]
     return [(name, values) for name, values in rows if len(set(values)) > 1]
 
 
-def _entry(runs):
-    results = runs[0].results
-    method = published.method_name(results, runs[0].config)
-    place = results["dataset"], method, published.dim(results, runs[0].config)
-    scores = {name: [100.0 * run.results["test"][name] for run in runs] for name in METRICS}
-    means = {name: float(np.mean(values)) for name, values in scores.items()}
-    margins = {name: _margin(values) for name, values in scores.items()}
-    return Entry(*place, runs, means, margins, published.find(*place))
+def _key(item):
+    """Equal for the runs of one entry."""
+    if is_cross_validation(item):
+        return item.name
+    same = {k: v for k, v in item.config.items() if not k.lower().endswith(REPEATED)}
+    results = {name: item.results.get(name) for name in ("dataset", "method", "loss", "dim")}
+    return repr((same, results))
+
+
+def _of_runs(group):
+    first, *others = group
+    scores = {name: [100.0 * run.results["test"][name] for run in group] for name in METRICS}
+    return _entry(
+        group,
+        name=first.name + (f" + {len(others)}" if others else ""),
+        dim=published.dim(first.results, first.config),
+        means={name: float(np.mean(values)) for name, values in scores.items()},
+        margins={name: _margin(values) for name, values in scores.items()},
+        count=len(group),
+    )
+
+
+def _of_folds(validation):
+    """The models on their own, and put side by side."""
+    dim = published.dim(validation.results, validation.config)
+    dims = {"separated": dim, "concatenated": dim * validation.results["folds"]}
+    summaries = {kind: validation.results[kind] for kind in dims}
+    return [
+        _entry(
+            validation.runs,
+            name=f"{validation.name}, {kind}",
+            dim=dims[kind],
+            means={name: 100.0 * summary[name]["mean"] for name in METRICS},
+            margins={name: _half_width(summary[name]) for name in METRICS},
+            count=summary["map_at_r"]["count"],
+        )
+        for kind, summary in summaries.items()
+    ]
+
+
+def _entry(group, dim, **scores):
+    results, config = group[0].results, group[0].config
+    place = {"dataset": results["dataset"], "method": published.method_name(results, config)}
+    return Entry(
+        **place,
+        **scores,
+        dim=dim,
+        on_test_classes=any("test" in run.results.get("selected_on", "") for run in group),
+        published=published.find(**place, dim=dim),
+    )
 
 
 def _margin(values):
@@ -122,6 +183,10 @@ def _margin(values):
         return None
     quantile = special.stdtrit(len(values) - 1, 0.975)
     return float(quantile * np.std(values, ddof=1) / np.sqrt(len(values)))
+
+
+def _half_width(summary):
+    return None if summary["low"] is None else 50.0 * (summary["high"] - summary["low"])
 
 
 def _score(mean, margin):

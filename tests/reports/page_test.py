@@ -55,11 +55,13 @@ class Page(html.parser.HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.open, self.text, self.sources = [], [], []
+        self.open, self.text, self.sources, self.links, self.names = [], [], [], [], []
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
-        self.sources += [value for name, value in attrs if name in ("src", "href")]
+        self.sources += [value for name, value in attrs if name == "src"]
+        self.links += [value for name, value in attrs if name == "href"]
+        self.names += [value for name, value in attrs if name == "id"]
         if tag not in ("meta", "img"):
             self.open.append(tag)
 
@@ -176,8 +178,9 @@ def test_a_page_needs_no_other_file_and_closes_its_tags(tmp_path):
     found = Page((tmp_path / "out" / "report.html").read_text())
     text = " ".join(found.text)
     assert found.open == []
-    assert len(found.sources) == 4  # a figure of each run, learning curves, core-set curve
+    assert len(found.sources) == 5  # one of each run, MAP@R, learning curves, core-set curve
     assert all(source.startswith("data:image/png;base64,") for source in found.sources)
+    assert [link.removeprefix("#") for link in found.links] == found.names
     for expected in ("MS-CCP-L", "47.97", "60502 images", "0.7183", "'<script>'", "1,234 s"):
         assert expected in text
 
@@ -215,23 +218,118 @@ def test_bad_run_directories_are_named(tmp_path):
         page.write_report([run, run], tmp_path / "report.html")
 
 
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Chromium")
+def make_folds(directory, folds=4, repeats=2, dataset="cub"):
+    """A directory as `experiments/cross_validate.py` leaves it."""
+    for fold in range(folds):
+        for repeat in range(repeats):
+            place = directory / f"fold_{fold}_repeat_{repeat}"
+            config = f"load.fold = {fold}\nload.name = '{dataset}'\n"
+            make_run(place, seed=repeat, config=config, dataset=dataset, best_step=50)
+
+    def summary(mean):
+        low, high = (None, None) if repeats == 1 else (mean - 0.02, mean + 0.02)
+        choices = {"mean": mean, "std": 0.01, "best": 0.7, "worst": 0.2, "count": repeats**folds}
+        interval = {"low": low, "high": high, "count": repeats}
+        return {"mean": mean, "std": 0.01, "choices": choices} | interval
+
+    scores = {"separated": (0.55, 0.33, 0.2215), "concatenated": (0.65, 0.37, 0.29)}
+    results = {
+        kind: dict(zip(tables.METRICS, map(summary, means), strict=True))
+        for kind, means in scores.items()
+    }
+    methods = {"method": "ChanceConstrainedLoss", "loss": "MultiSimilarityLoss"}
+    results |= methods | {"dataset": dataset, "folds": folds, "repeats": repeats}
+    (directory / "results.json").write_text(json.dumps(results))
+    return directory
+
+
+def test_a_cross_validation_is_compared_apart_and_together(tmp_path):
+    (validation,) = runs.read([make_folds(tmp_path / "folds")])
+    apart, together = tables.entries([validation])
+    assert [run.name for run in validation.runs[:3]] == [
+        "fold_0_repeat_0",
+        "fold_0_repeat_1",
+        "fold_1_repeat_0",
+    ]
+    assert (apart.dim, apart.published["map_at_r"]) == (
+        128,
+        published.find("cub", "MS-CCP-L", 128)["map_at_r"],
+    )
+    assert (together.dim, together.published["map_at_r"]) == (
+        512,
+        published.find("cub", "MS-CCP-L", 512)["map_at_r"],
+    )
+    assert apart.means["map_at_r"] == pytest.approx(22.15)
+    assert apart.margins["map_at_r"] == pytest.approx(2.0)
+    assert together.difference == pytest.approx(29.0 - together.published["map_at_r"])
+
+
+def test_folds_of_another_number_have_nothing_to_be_compared_with(tmp_path):
+    _, together = tables.entries(runs.read([make_folds(tmp_path / "folds", folds=2, repeats=1)]))
+    assert (together.dim, together.published, together.margins["map_at_r"]) == (256, None, None)
+
+
+def test_the_page_of_a_cross_validation_shows_its_runs(tmp_path):
+    other = make_run(tmp_path / "one")
+    page.write_report([make_folds(tmp_path / "folds"), other], tmp_path / "report.html")
+    found = Page((tmp_path / "report.html").read_text())
+    text = " ".join(found.text)
+    assert text.count("22.15 ± 2.00") == 1
+    for expected in ("folds, concatenated", "over 16, 20.00 to 70.00", "repeat", "MS-CCP-L"):
+        assert expected in text
+    # MAP@R beside the published one, curves of the folds, and the figure of the run.
+    assert len(found.sources) == 3
+    rows = (tmp_path / "report.csv").read_text().splitlines()
+    assert len(rows) == 4
+
+
+def test_an_unfinished_fold_is_named(tmp_path):
+    folds = make_folds(tmp_path / "folds")
+    (folds / "fold_2_repeat_1" / "results.json").unlink()
+    with pytest.raises(ValueError, match="fold_2_repeat_1"):
+        runs.read([folds])
+
+
+def browse(page_path, *arguments):
+    """Opens a page in Chromium; returns what that prints."""
+    command = [
+        *("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"),
+        *(f"--user-data-dir={page_path.parent / 'profile'}", *arguments, page_path.as_uri()),
+    ]
+    return subprocess.run(command, check=True, capture_output=True, timeout=120, text=True).stdout
+
+
+needs_browser = pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Chromium")
+
+
+@needs_browser
 def test_a_browser_lays_the_page_out(tmp_path):
     page.write_report([make_run(tmp_path / "one")], tmp_path / "report.html")
-    subprocess.run(
-        [
-            *("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"),
-            *("--window-size=900,1400", f"--user-data-dir={tmp_path / 'profile'}"),
-            *(f"--screenshot={tmp_path / 'page.png'}", (tmp_path / "report.html").as_uri()),
-        ],
-        check=True,
-        capture_output=True,
-        timeout=120,
-    )
-    picture = Image.open(tmp_path / "page.png").convert("L")
+    picture_path = tmp_path / "page.png"
+    browse(tmp_path / "report.html", "--window-size=900,1400", f"--screenshot={picture_path}")
+    picture = Image.open(picture_path).convert("L")
     assert picture.size == (900, 1400)
     darkest = [picture.crop((0, y, 900, y + 100)).getextrema()[0] for y in range(0, 600, 100)]
     assert max(darkest) < 128  # text or figure in every stripe of the upper part
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [390, 768, 1280])
+def test_nothing_sticks_out_of_the_page_on_a_phone_or_a_desk(tmp_path, width):
+    config = f"train.criterion = {'@a_long_name_without_a_break' * 9}\nload.name = {'word ' * 99}\n"
+    run_dirs = [make_run(tmp_path / "one", config=config), make_run(tmp_path / "other" / "run")]
+    Image.new("RGB", (1200, 700)).save(run_dirs[0] / "figures" / "retrieval.png")
+    page.write_report([*run_dirs, make_folds(tmp_path / "folds")], tmp_path / "report.html")
+    # A window cannot be as narrow as a phone, a frame can.
+    tell = "parent.postMessage(innerWidth + ' ' + document.documentElement.scrollWidth, '*')"
+    text = (tmp_path / "report.html").read_text()
+    (tmp_path / "told.html").write_text(text.replace("</body>", f"<script>{tell}</script></body>"))
+    (tmp_path / "frame.html").write_text(
+        f"<iframe src='told.html' width={width} height=800 style='border: 0'></iframe>"
+        "<script>onmessage = event => { document.title = event.data }</script>"
+    )
+    found = browse(tmp_path / "frame.html", "--dump-dom", "--virtual-time-budget=5000")
+    assert f"<title>{width} {width}</title>" in found
 
 
 def test_the_command_writes_the_page(tmp_path):
