@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parent.parent / "ccpdml"
 BELOW = {
     "ops": set(),
     "data": set(),
-    "metrics": {"ops"},
+    "metrics": set(),
     "layers": {"ops"},
     "losses": {"ops", "layers"},
     "models": {"ops", "layers"},

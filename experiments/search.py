@@ -1,0 +1,46 @@
+"""Searches for images among embedded images: a table, a CSV file and a page with the pictures.
+
+python experiments/search.py --gallery=photos.npz --queries=photo.jpg --output=search.html
+"""
+
+from pathlib import Path
+
+from absl import app, flags
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("gallery", None, "What is searched: a file of embed.py.", required=True)
+flags.DEFINE_multi_string(
+    "queries",
+    None,
+    "Images, a folder, a CSV file, a pattern in quotes, or a file of embed.py. Repeatable.",
+    required=True,
+)
+flags.DEFINE_string("encoder", None, "Embeds the queries. Default: what embedded the gallery.")
+flags.DEFINE_integer("k", 10, "Images to find for each query.", lower_bound=1)
+flags.DEFINE_string("output", "search.html", "The page; the table goes beside it as .csv.")
+flags.DEFINE_integer("max_queries", 100, "Queries on the page at most.", lower_bound=1)
+
+
+def main(argv):
+    if len(argv) > 1:
+        raise app.UsageError(f"Unknown arguments: {argv[1:]}. Put patterns in quotes.")
+    from ccpdml import serving  # after the flags: --help need not wait for TensorFlow
+
+    page = Path(FLAGS.output)
+    try:
+        if page.suffix != ".html":
+            raise ValueError(f"--output must end in .html. Received: {page}")
+        gallery = serving.read_embeddings(FLAGS.gallery)
+        encoder = FLAGS.encoder and serving.load_encoder(FLAGS.encoder)
+        queries = serving.embed_queries(FLAGS.queries, gallery, encoder)
+        results = serving.search(queries, gallery, FLAGS.k)
+        results.write_csv(page.with_suffix(".csv"))
+        results.write_page(page, FLAGS.max_queries)
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"ERROR: {error}") from None
+    print("\n".join(results.table()))
+    print(f"{page}, {page.with_suffix('.csv')}")
+
+
+if __name__ == "__main__":
+    app.run(main)
