@@ -52,26 +52,45 @@ def broadcast(x, strategy):
         Tensor like `x`, equal on every worker.
     """
     x = tf.convert_to_tensor(x)
-    return x if strategy.num_replicas_in_sync == 1 else _reducer(strategy)(x, True)
+    count = strategy.num_replicas_in_sync
+    return x if count == 1 else _reducer(strategy)(x, count)
 
 
 def any_worker(flag, strategy):
     """Whether `flag` is true on any worker; called outside `strategy.run`, by all workers."""
     if strategy.num_replicas_in_sync == 1:
         return bool(flag)
-    return bool(_reducer(strategy)(tf.constant(int(flag)), False) > 0)
+    return bool(_reducer(strategy)(tf.constant(int(flag)), 1) > 0)
+
+
+def sum_over_workers(x, strategy):
+    """Sums the workers' `x`, which has the same shape on each; called outside `strategy.run`."""
+    _, num_workers = worker(strategy)
+    if num_workers == 1:
+        return tf.convert_to_tensor(x)
+    return _reducer(strategy)(tf.convert_to_tensor(x), strategy.num_replicas_in_sync // num_workers)
+
+
+def worker(strategy):
+    """Which worker this process is, in rank order, and how many there are: two ints."""
+    own = strategy.experimental_local_results(strategy.run(_replica_id))
+    return int(own[0]) // len(own), strategy.num_replicas_in_sync // len(own)
+
+
+def _replica_id():
+    return tf.convert_to_tensor(tf.distribute.get_replica_context().replica_id_in_sync_group)
 
 
 @functools.lru_cache(maxsize=2)
 def _reducer(strategy):
-    """Function of (value, first_only) -> sum of the value over all replicas, or of the first."""
+    """Function of (value, every int) -> sum of the values of each `every`-th replica."""
 
     @tf.function
-    def reduce(value, first_only):
+    def reduce(value, every):
         def replica():
             context = tf.distribute.get_replica_context()
-            is_first = tf.equal(context.replica_id_in_sync_group, 0)
-            own = tf.where(is_first, value, tf.zeros_like(value)) if first_only else value
+            is_counted = tf.equal(context.replica_id_in_sync_group % every, 0)
+            own = tf.where(is_counted, value, tf.zeros_like(value))
             # Identity: as in `gather`.
             return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(own))
 

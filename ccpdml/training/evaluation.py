@@ -14,17 +14,18 @@ LOG_NAMES = {
 }
 
 
-def embed(learner, images):
+def embed(learner, images, verbose=0):
     """Embeds images and normalizes them as the learner's criterion does.
 
     Args:
         learner: a compiled `MetricLearner`.
         images: array [n, ...] or `tf.data.Dataset` of image batches.
+        verbose: 1 shows Keras's progress bar, 0 nothing.
 
     Returns:
         float32 array [n, dim], in the order of the images.
     """
-    embeddings = learner.predict(images, verbose=0)
+    embeddings = learner.predict(images, verbose=verbose)
     return np.asarray(learner.criterion.normalization(embeddings))
 
 
@@ -53,38 +54,44 @@ class RetrievalEvaluation(tf.keras.callbacks.Callback):
             validation images themselves.
         recall_at: further R@K to compute, ints above 1.
         prefix: put before every name.
+        verbose: 1 shows Keras's progress bar while images are embedded, 0 nothing.
 
     Attributes:
         embeddings: of the validation images, as last evaluated, float32 [n, dim]; or None.
+        gallery_embeddings: likewise, of the gallery; None if there is none.
     """
 
-    def __init__(self, validation_data, gallery_data=None, recall_at=(), prefix="val_"):
+    def __init__(self, validation_data, gallery_data=None, recall_at=(), prefix="val_", verbose=0):
         super().__init__()
         self.images, self.labels = _images_and_labels(validation_data)
         self.gallery = None if gallery_data is None else _images_and_labels(gallery_data)
         self.recall_at = tuple(recall_at)
         self.prefix = prefix
-        self.embeddings = None
+        self.verbose = verbose
+        self.embeddings = self.gallery_embeddings = None
 
     def evaluate(self, learner):
-        """Returns the scores of `learner` as a dictionary, without prefix."""
-        self.embeddings, gallery = self.embed(learner)
-        scores = self.score(self.embeddings, gallery)
-        # Whatever is decided by a score is decided by the first worker's.
-        values = np.array(list(scores.values()), np.float64)
-        values = replicas.broadcast(values, learner.distribute_strategy)
-        return dict(zip(scores, np.asarray(values).tolist(), strict=True))
-
-    def embed(self, learner):
-        """Embeddings of the queries and of the gallery (None if there is none), float32."""
-        return embed(learner, self.images), self.gallery and embed(learner, self.gallery[0])
-
-    def score(self, query, gallery=None):
-        """Returns the scores of embeddings from `embed` as a dictionary, without prefix."""
-        sides = (query, self.labels) + (() if gallery is None else (gallery, self.gallery[1]))
-        scores = metrics.retrieval(*sides, recall_at=(1, *self.recall_at))
+        """Returns the scores of `learner` as a dictionary, without prefix, equal on all workers."""
+        self.embeddings = embed(learner, self.images, self.verbose)
+        self.gallery_embeddings = self.gallery and embed(learner, self.gallery[0], self.verbose)
+        scores = metrics.average(self._per_query(learner.distribute_strategy))
         names = LOG_NAMES | {f"recall_at_{k}": f"recall_at_{k}" for k in self.recall_at}
-        return {short: float(scores[name]) for name, short in names.items()}
+        return {short: scores[name] for name, short in names.items()}
+
+    def _per_query(self, strategy):
+        """The scores of each query, of which each worker computes a share."""
+        gallery = (self.gallery_embeddings, self.gallery[1]) if self.gallery else (None, None)
+        index, count = replicas.worker(strategy)
+        edges = np.linspace(0, len(self.labels), count + 1).astype(int)
+        part = slice(edges[index], edges[index + 1])
+        recall_at = (1, *self.recall_at)
+        own = metrics.per_query(self.embeddings, self.labels, *gallery, recall_at, part=part)
+        whole = {}
+        for name, values in own.items():
+            padded = np.zeros(len(self.labels), values.dtype)
+            padded[part] = values
+            whole[name] = np.asarray(replicas.sum_over_workers(padded, strategy))
+        return whole
 
     def on_epoch_end(self, epoch, logs=None):
         scores = self.evaluate(self.model)

@@ -216,14 +216,14 @@ class Experiment:
             shard=shard,
         )
 
-    def evaluation(self, queries, gallery=None, recall_at=()):
-        """Builds the evaluation of `queries` among themselves, or in `gallery` (`ImageSet`s)."""
+    def evaluation(self, queries, gallery=None, **kwargs):
+        """Builds the `RetrievalEvaluation` of an `ImageSet` in itself, or in a gallery."""
         data = [
             (pipelines.image_batches(s, self.evaluation_view, self.evaluation_batch_size), s.labels)
             for s in (queries, gallery)
             if s is not None
         ]
-        return RetrievalEvaluation(*data, recall_at=recall_at)
+        return RetrievalEvaluation(*data, **kwargs)
 
     def plan(self):
         """Describes the run without training: lines of text."""

@@ -31,13 +31,16 @@ def write(experiment, learner, best_step, seconds):
         The dictionary that `results.json` holds.
     """
     splits, run_dir = experiment.splits, experiment.output_dir
-    test = experiment.evaluation(splits.test, splits.gallery, experiment.recall_at)
-    query, gallery = test.embed(learner)
+    test = experiment.evaluation(
+        splits.test, splits.gallery, recall_at=experiment.recall_at, verbose=1
+    )
+    scores = test.evaluate(learner)
+    query, gallery = test.embeddings, test.gallery_embeddings
     results = {
         "dataset": splits.info["name"],
         "method": type(learner.criterion).__name__,
         "loss": type(getattr(learner.criterion, "loss", None)).__name__,
-        "test": test.score(query, gallery),
+        "test": scores,
         "best_step": best_step,
         "steps": int(tf.convert_to_tensor(learner.optimizer.iterations)),
         "seed": experiment.seed,

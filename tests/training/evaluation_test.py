@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from ccpdml import losses, metrics, training
+from ccpdml.ops import replicas
 from tests.training import tiny
 
 
@@ -48,3 +49,19 @@ def test_queries_are_searched_in_the_gallery_if_there_is_one(sets):
     evaluation = training.RetrievalEvaluation((images[:8], labels[:8]), (images, labels))
     # Every query is in the gallery itself and finds itself first.
     assert evaluation.evaluate(model)["precision_at_1"] == 1.0
+
+
+def test_the_shares_of_three_workers_make_the_whole(sets, monkeypatch):
+    model = tiny.learner()
+    evaluation = training.RetrievalEvaluation(sets)
+    evaluation.evaluate(model)
+    strategy = model.distribute_strategy
+    whole = evaluation._per_query(strategy)
+    monkeypatch.setattr(replicas, "sum_over_workers", lambda x, _: x)
+    shares = []
+    for index in range(3):
+        monkeypatch.setattr(replicas, "worker", lambda _, index=index: (index, 3))
+        shares.append(evaluation._per_query(strategy))
+    for name, values in whole.items():
+        np.testing.assert_array_equal(sum(share[name] for share in shares), values)
+        assert all(np.count_nonzero(share["num_matches"]) < len(values) for share in shares)

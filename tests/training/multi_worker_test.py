@@ -17,6 +17,7 @@ BINDINGS = [
     "ProxyReinitialization.patience = 1",
     "small_cnn.batch_norm = False",
 ]
+RUNS = ("one", "two")
 
 
 @pytest.mark.slow
@@ -32,8 +33,7 @@ def test_two_processes_train_as_one(tmp_path):
         if not name.startswith(picked):
             np.testing.assert_allclose(two[name], array, rtol=1e-5, atol=1e-5, err_msg=name)
     rows, rows_of_two = (
-        training.history.read_history(tmp_path / run / "logs" / "history.jsonl")
-        for run in ("one", "two")
+        training.history.read_history(tmp_path / run / "logs" / "history.jsonl") for run in RUNS
     )
     assert len(rows) == len(rows_of_two) == 2
     for row, row_of_two in zip(rows, rows_of_two, strict=True):
@@ -41,6 +41,8 @@ def test_two_processes_train_as_one(tmp_path):
         assert row_of_two["val_map_at_r"] == pytest.approx(row["val_map_at_r"], abs=1e-3)
     radii = [each[1]["covering_radius_after"] for each in (rows, rows_of_two)]
     assert radii[1] == pytest.approx(radii[0], rel=1e-2)
+    tests = [json.loads((tmp_path / run / "results.json").read_text())["test"] for run in RUNS]
+    assert tests[1] == pytest.approx(tests[0], abs=1e-3)
 
 
 def test_one_device_and_no_cluster_need_no_strategy(monkeypatch):
