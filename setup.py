@@ -6,6 +6,7 @@ import re
 from setuptools import find_packages, setup
 
 ROOT = pathlib.Path(__file__).resolve().parent
+EXPORT = ["onnx>=1.16", "onnxruntime>=1.17", "tf2onnx>=1.16"]
 
 
 def read_version():
@@ -46,20 +47,27 @@ setup(
         "tqdm>=4.66",
     ],
     extras_require={
-        # tensorflow-addons ends at TF 2.15, which needs NumPy 1; TensorBoard 2.15 needs
-        # pkg_resources, which setuptools 81 no longer has.
+        # ONNX files of a trained encoder.
+        "export": EXPORT,
+        # tensorflow-addons ends at TF 2.15, which needs NumPy 1 and an ml-dtypes that onnx 1.19 and
+        # later cannot use; TensorBoard 2.15 needs pkg_resources, which setuptools 81 no longer has.
         "addons": [
             "numpy<2",
+            "onnx<1.19",
             "setuptools<81",
             "tensorflow==2.15.1",
             "tensorflow-addons==0.23.0",
         ],
         # TF 2.21 with Keras 2 (TF_USE_LEGACY_KERAS=1).
         "legacy": ["tensorflow==2.21.*", "tf-keras==2.21.*"],
-        # ONNX files of a trained encoder, from the default stack.
-        "export": ["onnx>=1.16", "tf2onnx>=1.16"],
         # pytest-xdist: two workers, two cores. setuptools: builds the wheel that the tests inspect.
-        "dev": ["pytest>=8.0", "pytest-xdist>=3.5", "ruff>=0.17,<0.18", "setuptools>=70.1,<81"],
+        "dev": [
+            *EXPORT,
+            "pytest>=8.0",
+            "pytest-xdist>=3.5",
+            "ruff>=0.17,<0.18",
+            "setuptools>=70.1,<81",
+        ],
     },
     classifiers=[
         "License :: OSI Approved :: MIT License",

@@ -19,7 +19,7 @@ DISTRIBUTIONS = {"PIL": "pillow", "absl": "absl-py", "gin": "gin-config", "sklea
 # What a package we need brings along, and what is imported only by those who have it.
 BROUGHT_ALONG = {"fontTools": "matplotlib", "h5py": "tensorflow", "keras": "tensorflow"}
 # Addons belong to one stack; torch and PML to a benchmark; the rest to the export extra.
-OPTIONAL = {"tensorflow_addons", "torch", "pytorch_metric_learning", "onnx", "tf2onnx"}
+OPTIONAL = {"tensorflow_addons", "torch", "pytorch_metric_learning", "onnxruntime", "tf2onnx"}
 
 
 @pytest.fixture(scope="module")

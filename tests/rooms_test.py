@@ -14,7 +14,7 @@ BELOW = {
     "losses": {"ops", "layers"},
     "models": {"ops", "layers"},
     "reports": {"metrics"},
-    "serving": {"data", "metrics", "models", "reports"},
+    "serving": {"ops", "data", "metrics", "reports"},
     "training": {
         *("ops", "layers", "losses", "models", "data", "metrics", "reports", "serving", "config"),
     },

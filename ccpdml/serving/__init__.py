@@ -2,18 +2,21 @@
 
 from ccpdml.serving.embedding import UnreadableImageError, embed_images
 from ccpdml.serving.embeddings import Embeddings, read_embeddings
+from ccpdml.serving.exporting import ExportError, export
 from ccpdml.serving.image_encoder import ImageEncoder, load_encoder
 from ccpdml.serving.neighbors import Results, embed_queries, search
 from ccpdml.serving.sources import ImageFiles, find_images
 
 __all__ = [
     "Embeddings",
+    "ExportError",
     "ImageEncoder",
     "ImageFiles",
     "Results",
     "UnreadableImageError",
     "embed_images",
     "embed_queries",
+    "export",
     "find_images",
     "load_encoder",
     "read_embeddings",

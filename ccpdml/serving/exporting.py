@@ -1,0 +1,126 @@
+"""An encoder for programs without this library: SavedModel, ONNX and TFLite, each checked."""
+
+import json
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from ccpdml import files
+from ccpdml.serving import converters, description
+from ccpdml.serving.embeddings import Embeddings
+from ccpdml.serving.image_encoder import ImageEncoder
+from ccpdml.serving.service import Service
+
+# What is made, and how far its embeddings may be from the library's. The networks of the last two
+# are rewritten for other programs, with other orders of summation.
+TOLERANCES = {"saved_model": 1e-5, "onnx": 1e-4, "tflite": 1e-4}
+
+
+class ExportError(ValueError):
+    """An encoder that cannot be exported, or is another one afterwards."""
+
+
+def export(
+    encoder: ImageEncoder,
+    directory: str | Path,
+    formats: Iterable = ("saved_model", "tflite"),
+    gallery: Embeddings | None = None,
+    k: int = 10,
+    tolerance: float | None = None,
+) -> dict:
+    """Exports an encoder and compares what came out with the encoder, on a few made-up images.
+
+    Args:
+        encoder: a trained encoder; see `load_encoder`.
+        directory: where to; must not exist yet.
+        formats: "saved_model" takes the bytes of image files; its signature "serving_default"
+            gives `embeddings`, and with a gallery its signature "search" the `k` nearest.
+            "onnx" and "tflite" take what `encoder.keras` takes: preprocessed images, float32
+            [n, height, width, channels]; the `encoder.json` that is written with them says how
+            these are made.
+        gallery: what the signature "search" searches; needs "saved_model".
+        k: images that it finds.
+        tolerance: largest difference of an entry of an embedding, relative to the longest
+            embedding if that is longer than 1; None takes `TOLERANCES`.
+
+    Returns:
+        Largest difference found, by format.
+
+    Raises:
+        ExportError: if a format cannot be made, or the embeddings are not the encoder's. Nothing
+            is left then.
+        ValueError: if a format is not known, the gallery is another encoder's, or `k` does not fit.
+        FileExistsError: if the directory is there already.
+    """
+    formats, directory = list(formats), Path(directory)
+    _check(encoder, formats, gallery)
+    service = Service(encoder, gallery, k)
+    if directory.exists():
+        raise FileExistsError(f"{directory} is there already. Choose another, or remove it.")
+    unchecked = directory.with_name(directory.name + ".unchecked")
+    shutil.rmtree(unchecked, ignore_errors=True)  # Of an export that was killed.
+    unchecked.mkdir(parents=True)
+    try:
+        differences = {
+            name: _export_one(name, encoder, service, unchecked, tolerance) for name in formats
+        }
+        about = encoder.info | {"largest_differences": differences}
+        files.write_text(unchecked / description.FILE_NAME, json.dumps(about, indent=1) + "\n")
+        unchecked.rename(directory)
+    finally:
+        shutil.rmtree(unchecked, ignore_errors=True)
+    return differences
+
+
+def _check(encoder, formats, gallery):
+    unknown = sorted(set(formats) - TOLERANCES.keys())
+    if unknown or not formats:
+        raise ValueError(f"`formats` must be of {sorted(TOLERANCES)}. Received: {formats}")
+    if gallery is None:
+        return
+    if "saved_model" not in formats:
+        raise ValueError(f"A gallery is for the format saved_model. Received: {formats=}")
+    if gallery.info["encoder"]["fingerprint"] != encoder.info["fingerprint"]:
+        raise ValueError(
+            "The gallery must be embedded with the encoder that is exported. Received: one of "
+            f"{gallery.info['encoder'].get('path')}"
+        )
+
+
+def _export_one(name, encoder, service, directory, tolerance):
+    """Makes one format and returns how far it is from the encoder."""
+    contents = sample_contents()
+    pixels = np.stack([encoder.view.of_bytes(each) for each in contents])
+    expected = encoder(pixels)
+    if name == "saved_model":
+        service.save(directory / name)
+        run = tf.saved_model.load(str(directory / name)).signatures["serving_default"]
+        found = run(images=tf.constant(contents))["embeddings"].numpy()
+    else:
+        inputs = tf.cast(encoder.preprocess(pixels), tf.float32).numpy()
+        path = directory / f"encoder.{name}"
+        found = converters.CONVERTERS[name](encoder.model, path, inputs)
+    allowed = TOLERANCES[name] if tolerance is None else tolerance
+    scale = max(1.0, float(np.linalg.norm(expected, axis=1).max()))
+    difference = float(np.abs(found - expected).max()) / scale
+    if not difference <= allowed:  # Also where it is not a number.
+        raise ExportError(
+            f"The embeddings of the exported {name} differ from the encoder's by up to "
+            f"{difference:.3g}, which is more than {allowed:g} (tolerance)."
+        )
+    return difference
+
+
+def sample_contents(seed: int = 0) -> list:
+    """Bytes of a few made-up image files, JPEG and PNG of several sizes, smooth and noisy."""
+    rng = np.random.default_rng(seed)
+    contents = []
+    for height, width in ((64, 64), (40, 90), (300, 200), (257, 256)):
+        coarse = rng.uniform(0, 255, size=(1, 5, 5, 3))
+        image = tf.image.resize(coarse, (height, width), method="bicubic")[0]
+        image = tf.saturate_cast(image + rng.normal(0, 10, size=(height, width, 3)), tf.uint8)
+        contents += [tf.io.encode_jpeg(image).numpy(), tf.io.encode_png(image).numpy()]
+    return contents

@@ -1,0 +1,88 @@
+"""What a SavedModel does: bytes of image files in, embeddings or nearest images out."""
+
+from pathlib import Path
+
+import tensorflow as tf
+
+from ccpdml.ops import stacks
+from ccpdml.serving.embeddings import Embeddings
+from ccpdml.serving.image_encoder import ImageEncoder
+
+_IMAGES = tf.TensorSpec([None], tf.string, name="images")
+
+
+class Service(tf.Module):
+    """An encoder, and the gallery that it searches, as one TensorFlow module.
+
+    Args:
+        encoder: a trained encoder.
+        gallery: what is searched; None: nothing.
+        k: images to find, int in 1..len(gallery).
+
+    Raises:
+        ValueError: if `k` is out of range.
+    """
+
+    def __init__(self, encoder: ImageEncoder, gallery: Embeddings | None = None, k: int = 10):
+        super().__init__()
+        self.encoder, self.k = encoder, k
+        # By name, or a SavedModel does not find the variables of a Keras 3 model.
+        self.weights = [stacks.raw(variable) for variable in encoder.model.weights]
+        self.has_gallery = gallery is not None
+        if gallery is None:
+            return
+        if not 1 <= k <= len(gallery):
+            raise ValueError(f"`k` must be in 1..{len(gallery)}. Received: {k=}")
+        self.gallery = tf.Variable(gallery.embeddings, trainable=False)
+        with tf.device("CPU"):
+            self.paths = tf.Variable(gallery.paths.astype(object), dtype=tf.string, trainable=False)
+            self.classes = tf.Variable(
+                gallery.classes.astype(object), dtype=tf.string, trainable=False
+            )
+
+    @tf.function(input_signature=[_IMAGES])
+    def embed(self, images):
+        """Bytes of JPEG or PNG files, string [n] -> `embeddings`, float32 [n, dim]."""
+        return {"embeddings": self.encoder.embed_bytes(images)}
+
+    @tf.function(input_signature=[_IMAGES])
+    def search(self, images):
+        """Bytes of JPEG or PNG files, string [n] -> the `k` nearest images of the gallery.
+
+        Returns:
+            Dict of [n, k], nearest first: `indices` int32, `paths` and `classes` string,
+            `distances` (Euclidean) and `similarities` (1 - distance² / 2) float32.
+        """
+        embeddings = self.encoder.embed_bytes(images)
+        indices, squared = self._nearest(embeddings)
+        return {
+            "indices": indices,
+            "paths": tf.gather(self.paths, indices),
+            "classes": tf.gather(self.classes, indices),
+            "distances": tf.cast(tf.sqrt(squared), tf.float32),
+            "similarities": tf.cast(1 - squared / 2, tf.float32),
+        }
+
+    def _nearest(self, embeddings):
+        """Indices int32 and squared distances float64 of the nearest, [n, k] each.
+
+        Products in float32 choose more candidates than are wanted; differences in float64 put
+        those in order, so that rounding does not swap neighbors.
+        """
+        lengths = tf.reduce_sum(self.gallery**2, axis=-1)
+        scores = 2.0 * tf.matmul(embeddings, self.gallery, transpose_b=True) - lengths
+        num_candidates = min(2 * self.k + 16, self.gallery.shape[0])
+        candidates = tf.sort(tf.math.top_k(scores, num_candidates).indices)
+        rows = tf.cast(tf.gather(self.gallery, candidates), tf.float64)
+        offsets = rows - tf.cast(embeddings, tf.float64)[:, None]
+        squared = tf.reduce_sum(offsets**2, axis=-1)
+        order = tf.argsort(squared, stable=True)[:, : self.k]
+        indices = tf.gather(candidates, order, batch_dims=1)
+        return indices, tf.gather(squared, order, batch_dims=1)
+
+    def save(self, directory: str | Path) -> None:
+        """Writes a SavedModel with the signatures "serving_default" and, if it can, "search"."""
+        signatures = {"serving_default": self.embed}
+        if self.has_gallery:
+            signatures["search"] = self.search
+        tf.saved_model.save(self, str(directory), signatures=signatures)

@@ -1,0 +1,42 @@
+"""Exports a trained encoder for programs without this library, and checks what came out.
+
+python experiments/export.py --encoder=runs/folder_ms --output=exported --gallery=photos.npz
+
+exported/saved_model takes the bytes of image files: the signature "serving_default" gives their
+embeddings, "search" the nearest images of the gallery. encoder.onnx and encoder.tflite take
+preprocessed images; encoder.json says how these are made.
+"""
+
+from absl import app, flags
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("encoder", None, "Directory of a run, or encoder.keras.", required=True)
+flags.DEFINE_string("output", None, "Directory to make.", required=True)
+flags.DEFINE_multi_enum(
+    "format", ["saved_model", "tflite"], ["saved_model", "onnx", "tflite"], "What. Repeatable."
+)
+flags.DEFINE_string("gallery", None, "A file of embed.py, to search in the SavedModel.")
+flags.DEFINE_integer("k", 10, "Images that the search finds.", lower_bound=1)
+flags.DEFINE_float("tolerance", None, "Largest difference allowed. Default: 1e-5; 1e-4 converted.")
+
+
+def main(argv):
+    if len(argv) > 1:
+        raise app.UsageError(f"Unknown arguments: {argv[1:]}")
+    from ccpdml import serving  # after the flags: --help need not wait for TensorFlow
+
+    try:
+        encoder = serving.load_encoder(FLAGS.encoder)
+        gallery = serving.read_embeddings(FLAGS.gallery) if FLAGS.gallery else None
+        differences = serving.export(
+            encoder, FLAGS.output, FLAGS.format, gallery, FLAGS.k, FLAGS.tolerance
+        )
+    except (ValueError, OSError, ImportError) as error:
+        raise SystemExit(f"ERROR: {error}") from None
+    for name, difference in differences.items():
+        print(f"{name}: largest difference from the encoder {difference:.2e}")
+    print(FLAGS.output)
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,137 @@
+"""Exports: loaded where this library is not, they give the library's embeddings."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from ccpdml import layers, serving
+from ccpdml.serving import converters, exporting
+from tests.serving import fixtures
+
+WITHOUT_LIBRARY = """
+import sys
+sys.modules["ccpdml"] = None  # Importing it is an error now.
+import numpy as np, tensorflow as tf
+saved, listed, out = sys.argv[1:]
+paths = open(listed).read().splitlines()
+model = tf.saved_model.load(saved)
+images = tf.constant([tf.io.read_file(path).numpy() for path in paths])
+found = model.signatures["search"](images=images)
+found |= model.signatures["serving_default"](images=images)
+assert not [name for name in sys.modules if name.startswith("ccpdml.")]
+np.savez(out, **{name: value.numpy().astype(str) if value.dtype == tf.string else value
+                 for name, value in found.items()})
+"""
+
+
+@pytest.fixture
+def encoder(tmp_path):
+    fixtures.make_run(tmp_path / "run")
+    return serving.load_encoder(tmp_path / "run")
+
+
+@pytest.fixture
+def gallery(encoder, tmp_path):
+    photos = fixtures.make_photos(tmp_path / "photos", per_class=8)
+    images = serving.find_images(photos)
+    return serving.read_embeddings(
+        serving.embed_images(encoder, images, tmp_path / "g.npz", progress=False)
+    )
+
+
+def test_a_saved_model_needs_no_library_and_finds_what_the_library_finds(
+    encoder, gallery, tmp_path
+):
+    differences = serving.export(encoder, tmp_path / "out", ["saved_model"], gallery, k=5)
+    assert differences["saved_model"] <= 1e-5
+    queries = fixtures.make_photos(tmp_path / "queries", per_class=3, seed=1)
+    queries = serving.embed_queries(queries, gallery, encoder)
+    (tmp_path / "paths.txt").write_text("\n".join(queries.paths))
+    arguments = [tmp_path / "out" / "saved_model", tmp_path / "paths.txt", tmp_path / "found.npz"]
+    environment = {name: v for name, v in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, "-I", "-c", WITHOUT_LIBRARY, *map(str, arguments)]
+    subprocess.run(command, check=True, cwd=tmp_path, env=environment)
+    found = np.load(tmp_path / "found.npz")
+    np.testing.assert_allclose(found["embeddings"], queries.embeddings, atol=1e-5)
+    expected = serving.search(queries, gallery, k=5)
+    np.testing.assert_array_equal(found["indices"], expected.indices)
+    np.testing.assert_array_equal(found["paths"], gallery.paths[expected.indices])
+    np.testing.assert_array_equal(found["classes"], gallery.classes[expected.indices])
+    np.testing.assert_allclose(found["distances"], expected.distances, atol=1e-5)
+    np.testing.assert_allclose(found["similarities"], expected.similarities, atol=1e-5)
+
+
+def exported(name, encoder, directory):
+    if name == "onnx":
+        pytest.importorskip("tf2onnx", exc_type=ImportError)
+    return serving.export(encoder, directory, [name])[name]
+
+
+@pytest.mark.parametrize("name", ["onnx", "tflite"])
+@pytest.mark.parametrize("normalization", [layers.LipschitzNormalization, layers.UnitNormalization])
+def test_converted_networks_are_the_encoder(tmp_path, name, normalization):
+    fixtures.make_run(tmp_path / "run", normalization())
+    encoder = serving.load_encoder(tmp_path / "run")
+    assert exported(name, encoder, tmp_path / "out") <= 1e-5
+    assert (tmp_path / "out" / f"encoder.{name}").stat().st_size > 1000
+    about = json.loads((tmp_path / "out" / "encoder.json").read_text())
+    assert about["preprocess"] == "ccpdml.models.inputs:scale_to_unit_range"
+    assert about["largest_differences"].keys() == {name}
+
+
+@pytest.mark.parametrize("name", ["onnx", "tflite"])
+def test_an_embedding_of_zero_stays_one(tmp_path, name):
+    if name == "onnx":
+        pytest.importorskip("tf2onnx", exc_type=ImportError)
+    fixtures.make_run(tmp_path / "run", layers.UnitNormalization())
+    encoder = serving.load_encoder(tmp_path / "run")
+    encoder.model.set_weights([0 * weight for weight in encoder.model.get_weights()])
+    images = np.ones([3, 16, 16, 3], np.float32)
+    found = converters.CONVERTERS[name](encoder.model, tmp_path / "file", images)
+    np.testing.assert_array_equal(found, np.zeros([3, 6]))
+
+
+def test_what_differs_is_refused_and_leaves_nothing(encoder, tmp_path, monkeypatch):
+    convert = converters.CONVERTERS["tflite"]
+    for error in (1e-3, np.nan):
+        monkeypatch.setitem(
+            converters.CONVERTERS, "tflite", lambda *given, e=error: convert(*given) + e
+        )
+        with pytest.raises(serving.ExportError, match="exported tflite differ"):
+            serving.export(encoder, tmp_path / "out", ["tflite"])
+        assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    monkeypatch.undo()
+    with pytest.raises(serving.ExportError, match="more than 1e-12"):
+        serving.export(encoder, tmp_path / "out", ["tflite"], tolerance=1e-12)
+
+
+def test_what_cannot_be_exported_is_refused_before_any_work(encoder, gallery, tmp_path):
+    fixtures.make_run(tmp_path / "other", seed=1)
+    other = serving.load_encoder(tmp_path / "other")
+    with pytest.raises(ValueError, match="embedded with the encoder that is exported"):
+        serving.export(other, tmp_path / "out", gallery=gallery)
+    with pytest.raises(ValueError, match=r"`k` must be in 1\.\.24"):
+        serving.export(encoder, tmp_path / "out", gallery=gallery, k=25)
+    with pytest.raises(ValueError, match="`formats` must be of"):
+        serving.export(encoder, tmp_path / "out", ["pdf"])
+    with pytest.raises(ValueError, match="for the format saved_model"):
+        serving.export(encoder, tmp_path / "out", ["tflite"], gallery)
+    with pytest.raises(FileExistsError, match="other is there already"):
+        serving.export(encoder, tmp_path / "other")
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_onnx_the_error_says_what_to_install(encoder, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(ImportError, match=r"pip install 'ccpdml\[export\]'"):
+        serving.export(encoder, tmp_path / "out", ["onnx"])
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_images_of_the_check_are_both_kinds_of_files():
+    contents = exporting.sample_contents()
+    assert {each[:4] for each in contents} == {b"\xff\xd8\xff\xe0", b"\x89PNG"}
