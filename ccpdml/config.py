@@ -1,5 +1,6 @@
 """Gin: which files are read, what they may bind, and what a run keeps of them."""
 
+import inspect
 from pathlib import Path
 
 import gin
@@ -54,7 +55,9 @@ def load(files, bindings=(), roots=("train",)):
         raise ConfigError(f"{' '.join(map(str, files))}: {error}") from error
     finally:
         logging.set_verbosity(verbosity)
-    _refuse_unused(roots)
+    reached = _reached(roots)
+    _refuse_unused(reached)
+    _refuse_missing(reached)
 
 
 def _root_of_includes(file):
@@ -63,8 +66,8 @@ def _root_of_includes(file):
     return next((folder for folder in folders if folder.name == "gin"), folders[0])
 
 
-def _refuse_unused(roots):
-    """Follows references from the roots; what is bound and never reached is an error."""
+def _reached(roots):
+    """Follows references from the roots: all (scope, selector) that this leads to."""
     bound = gin_config._CONFIG
     reached, waiting = set(), [("", gin_config._REGISTRY.get_match(r).selector) for r in roots]
     while waiting:
@@ -72,15 +75,36 @@ def _refuse_unused(roots):
         parts = scope.split("/") if scope else []
         for depth in range(len(parts) + 1):
             key = ("/".join(parts[:depth]), selector)
-            if key in bound and key not in reached:
+            if key not in reached:
                 reached.add(key)
-                waiting += _references(list(bound[key].values()))
+                waiting += _references(list(bound.get(key, {}).values()))
+    return reached
+
+
+def _refuse_unused(reached):
+    """What is bound and never reached is an error."""
+    bound = gin_config._CONFIG
     unused = sorted(set(bound) - reached)
     if unused:
         names = ", ".join(_spell(scope, selector, bound) for scope, selector in unused)
         raise ConfigError(
             f"Bound, but used by nothing that this run builds: {names}. Remove the binding, or "
             "bind what should use it (a missing `@Name` or a misspelt scope?)."
+        )
+
+
+def _refuse_missing(reached):
+    """What is reached and lacks a binding that it requires is an error."""
+    bound, missing = gin_config._CONFIG, set()
+    for selector in {selector for _, selector in reached}:
+        given = {name for key in reached if key[1] == selector for name in bound.get(key, ())}
+        parameters = inspect.signature(gin_config._REGISTRY[selector].wrapped).parameters
+        required = {n for n, p in parameters.items() if p.default is gin.REQUIRED}
+        missing |= {f"{selector.split('.')[-1]}.{name}" for name in required - given}
+    if missing:
+        raise ConfigError(
+            f"Missing from the gin files: {', '.join(sorted(missing))}. The files in gin/ show "
+            "what can be bound to them."
         )
 
 
