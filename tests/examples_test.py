@@ -1,0 +1,82 @@
+"""The examples run as they stand, and what they claim to do has happened."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ccpdml import metrics, serving
+from ccpdml.data import loading
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+NUM_CLASSES = 24  # Of each part of the folder of images.
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    """The characters, drawn once for all examples."""
+    return loading.READERS["glyphs"]()
+
+
+@pytest.fixture(autouse=True)
+def _no_second_drawing(drawn, monkeypatch):
+    monkeypatch.setitem(loading.READERS, "glyphs", lambda root: drawn)
+
+
+def run(name, *arguments):
+    """Runs an example as a program, in this process; returns its variables."""
+    before = sys.argv
+    sys.argv = [name, *map(str, arguments)]
+    try:
+        return runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+    finally:
+        sys.argv = before
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory, drawn):
+    """A folder of characters as files: train/<class>/*.png and test/<class>/*.png."""
+    root = tmp_path_factory.mktemp("photos")
+    for part, images in (("train", drawn.development), ("test", drawn.test)):
+        for number in np.flatnonzero(images.labels < NUM_CLASSES):
+            folder = root / part / images.class_names[images.labels[number]].replace(" ", "_")
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(images.images[number, ..., 0]).save(folder / f"{number}.png")
+    return root
+
+
+def test_every_example_is_run_here():
+    tested = Path(__file__).read_text()
+    for path in EXAMPLES.glob("*.py"):
+        assert f'run("{path.name}"' in tested, path
+
+
+def test_a_pair_loss_in_stock_fit_makes_unseen_classes_findable():
+    found = run("in_batch_loss.py")
+    assert found["after"] > found["before"] + 0.1
+
+
+@pytest.mark.slow
+def test_proxies_are_chosen_anew_and_a_stopped_run_ends_as_one_that_was_not(
+    tmp_path, op_determinism
+):
+    whole = run("proxies_in_fit.py", tmp_path / "whole", 11)
+    assert whole["proxies"].instance >= 1
+    run("proxies_in_fit.py", tmp_path / "parts", 5)
+    parts = run("proxies_in_fit.py", tmp_path / "parts", 11)
+    assert (parts["epochs_done"], parts["steps_done"]) == (5, 250)
+    np.testing.assert_array_equal(parts["embeddings"], whole["embeddings"])
+
+
+def test_a_folder_of_images_becomes_an_encoder_and_embeddings(photos, tmp_path):
+    found = run("own_folder.py", photos, tmp_path)
+    stored = serving.read_embeddings(tmp_path / "embeddings.npz")
+    assert len(stored) == len(list(photos.rglob("*.png")))
+    is_test = np.char.find(stored.paths, f"{photos}/test/") == 0
+    scores = metrics.retrieval(stored.embeddings[is_test], stored.classes[is_test])
+    # The file holds what the learner was scored with.
+    assert scores["mean_average_precision_at_r"] == pytest.approx(found["scores"]["map_at_r"], 1e-3)
+    assert scores["mean_average_precision_at_r"] > 0.3
