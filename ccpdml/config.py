@@ -1,6 +1,7 @@
 """Gin: which files are read, what they may bind, and what a run keeps of them."""
 
 import inspect
+from collections.abc import Sequence
 from pathlib import Path
 
 import gin
@@ -20,7 +21,7 @@ class ConfigError(ValueError):
     """A configuration that cannot be run."""
 
 
-def register_keras():
+def register_keras() -> None:
     """Makes Keras's optimizers and learning-rate schedules known to gin, once."""
     for module, names in _KERAS.items():
         home = tf.keras.optimizers
@@ -30,7 +31,9 @@ def register_keras():
                 gin.external_configurable(getattr(home, name), module=module)
 
 
-def load(files, bindings=(), roots=("train",)):
+def load(
+    files: Sequence[str | Path], bindings: Sequence[str] = (), roots: Sequence[str] = ("train",)
+) -> None:
     """Reads gin files and bindings and checks that each of them has an effect.
 
     Args:
@@ -128,12 +131,12 @@ def _spell(scope, selector, bound):
     return " and ".join(f"{name}.{argument}" for argument in bound[scope, selector])
 
 
-def text():
+def text() -> str:
     """The bindings of this process as a gin file, the same for the same bindings."""
     return gin.config_str()
 
 
-def claim(run_dir, output_dir=None):
+def claim(run_dir: str | Path, output_dir: str | Path | None = None) -> None:
     """Makes a run directory this configuration's own, and writes `config.gin` into it.
 
     Args:
@@ -148,7 +151,7 @@ def claim(run_dir, output_dir=None):
     files.write_text(Path(output_dir or run_dir) / "config.gin", text())
 
 
-def refuse_other(run_dir):
+def refuse_other(run_dir: str | Path) -> None:
     """Checks that a run directory is this configuration's, or nobody's.
 
     Raises:

@@ -8,8 +8,10 @@ import dataclasses
 
 import numpy as np
 
+from ccpdml.data.source import Source
 
-def ccp(num_classes, num_folds, fold):
+
+def ccp(num_classes: int, num_folds: int, fold: int) -> np.ndarray:
     """Blocks between `floor(linspace(0, C, K + 1))`; fold f validates on the f-th from the end.
 
     Args:
@@ -26,7 +28,7 @@ def ccp(num_classes, num_folds, fold):
     return np.arange(edges[num_folds - fold - 1], edges[num_folds - fold])
 
 
-def mlrc(num_classes, num_folds, fold):
+def mlrc(num_classes: int, num_folds: int, fold: int) -> np.ndarray:
     """The `floor(C / K)` classes before class `floor(fold * C / K)`, counted round the end.
 
     Where K does not divide C a few classes never validate: 24 and 73 of the 98 of Cars196.
@@ -41,12 +43,12 @@ def mlrc(num_classes, num_folds, fold):
 DEFINITIONS = {"ccp": ccp, "mlrc": mlrc}
 
 
-def as_published(source):
+def as_published(source: Source) -> Source:
     """Classes to develop and to test on as the data set gives them."""
     return source
 
 
-def halves(source):
+def halves(source: Source) -> Source:
     """The first half of all classes develops, whatever split the data set comes with.
 
     This differs from the published split for Stanford Online Products (11,317 classes each).
@@ -73,7 +75,9 @@ def halves(source):
 HALVES = {"ccp": as_published, "mlrc": halves}
 
 
-def split(source, definition="ccp", num_folds=4, fold=0):
+def split(
+    source: Source, definition: str = "ccp", num_folds: int = 4, fold: int = 0
+) -> tuple[Source, np.ndarray, np.ndarray]:
     """Cuts the classes to develop on into training and validation classes.
 
     Args:

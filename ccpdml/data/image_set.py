@@ -1,8 +1,10 @@
 """Images with class labels, and the class-disjoint splits made of them."""
 
 import dataclasses
+from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,26 +39,26 @@ class ImageSet:
         return len(self.labels)
 
     @property
-    def num_classes(self):
+    def num_classes(self) -> int:
         return len(self.class_names)
 
     @property
-    def in_memory(self):
+    def in_memory(self) -> bool:
         return self.images.ndim == 4
 
     @property
-    def paths(self):
+    def paths(self) -> np.ndarray:
         """What to call each image: its path, or its name when there is no file; tuple of str."""
         return self.names if self.in_memory else tuple(self.images.tolist())
 
-    def select(self, indices):
+    def select(self, indices: npt.ArrayLike) -> Self:
         """The images at `indices` (int [k]) with all the classes kept."""
         names = tuple(self.names[i] for i in indices) if self.names else ()
         return dataclasses.replace(
             self, images=self.images[indices], labels=self.labels[indices], names=names
         )
 
-    def joined(self, other):
+    def joined(self, other: Self) -> Self:
         """These images and another set's, whose classes are counted on after these."""
         return ImageSet(
             images=np.concatenate([self.images, other.images]),
@@ -65,7 +67,7 @@ class ImageSet:
             names=self.names + other.names,
         )
 
-    def select_classes(self, class_ids):
+    def select_classes(self, class_ids: npt.ArrayLike) -> Self:
         """The images of some classes, relabelled 0..k-1 in the order of `class_ids` (int [k]).
 
         Raises:

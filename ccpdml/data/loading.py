@@ -1,5 +1,7 @@
 """The one entry to every data set: name -> class-disjoint splits."""
 
+from pathlib import Path
+
 import gin
 import numpy as np
 from absl import logging
@@ -32,7 +34,15 @@ _MAX_SHOWN = 5
 
 
 @gin.configurable(module="data")
-def load(name, root=None, fold=0, num_folds=4, folds="ccp", verify_counts=True, skip_corrupt=False):
+def load(
+    name: str,
+    root: str | Path | None = None,
+    fold: int = 0,
+    num_folds: int = 4,
+    folds: str = "ccp",
+    verify_counts: bool = True,
+    skip_corrupt: bool = False,
+) -> image_set.Splits:
     """Reads a data set and cuts its development classes into training and validation classes.
 
     Args:

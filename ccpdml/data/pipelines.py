@@ -5,16 +5,28 @@ all cores. Either way a batch depends on (seed, step) alone.
 """
 
 import os
+from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from ccpdml.data import decoding
+from ccpdml.data.image_set import ImageSet
+from ccpdml.data.samplers import ClassBalancedSampler
 
 _ENDLESS = 2**40
 
 
-def training_batches(image_set, sampler, view, seed=0, first_step=0, num_steps=None, shard=(0, 1)):
+def training_batches(
+    image_set: ImageSet,
+    sampler: ClassBalancedSampler,
+    view: Callable,
+    seed: int = 0,
+    first_step: int = 0,
+    num_steps: int | None = None,
+    shard: tuple[int, int] = (0, 1),
+) -> tf.data.Dataset:
     """Batches to train on, from step `first_step` on.
 
     Args:
@@ -54,7 +66,13 @@ def training_batches(image_set, sampler, view, seed=0, first_step=0, num_steps=N
     return _finish(batches, tf.data.INFINITE_CARDINALITY if num_steps is None else num_steps)
 
 
-def image_batches(image_set, view, batch_size, indices=None, seed=0):
+def image_batches(
+    image_set: ImageSet,
+    view: Callable,
+    batch_size: int,
+    indices: npt.ArrayLike | None = None,
+    seed: int = 0,
+) -> tf.data.Dataset:
     """Images in order, to embed: evaluation and pools of candidates.
 
     Args:

@@ -6,6 +6,7 @@ every worker of a cluster sees the same global batch.
 
 import gin
 import numpy as np
+import numpy.typing as npt
 from absl import logging
 
 
@@ -28,7 +29,9 @@ class ClassBalancedSampler:
         ValueError: if P or M does not fit the classes.
     """
 
-    def __init__(self, labels, classes_per_batch, samples_per_class, seed=0):
+    def __init__(
+        self, labels: npt.ArrayLike, classes_per_batch: int, samples_per_class: int, seed: int = 0
+    ):
         self._images_of_class = _images_of_class(labels)
         self.num_classes = len(self._images_of_class)
         self.classes_per_batch = classes_per_batch
@@ -61,10 +64,10 @@ class ClassBalancedSampler:
             )
 
     @property
-    def batch_size(self):
+    def batch_size(self) -> int:
         return self.classes_per_batch * self.samples_per_class
 
-    def batch(self, step):
+    def batch(self, step: int) -> np.ndarray:
         """Indices of the images of one batch, class after class; int64 [P * M].
 
         Args:
@@ -80,7 +83,7 @@ class ClassBalancedSampler:
         return np.concatenate(samples)
 
 
-def pool_indices(labels, pool_size, seed, draw):
+def pool_indices(labels: npt.ArrayLike, pool_size: int, seed: int, draw: int) -> np.ndarray:
     """Draws images of each class at random, as candidates for a core-set.
 
     A class with enough images gives `pool_size` different ones. A smaller class gives each of its

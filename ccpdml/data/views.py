@@ -18,7 +18,7 @@ class Plain:
 
     reads_files = False
 
-    def __call__(self, images, seeds):
+    def __call__(self, images: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
         del seeds  # Nothing is random here.
         return images
 
@@ -29,12 +29,12 @@ class RandomShift:
 
     reads_files = False
 
-    def __init__(self, max_pixels=2):
+    def __init__(self, max_pixels: int = 2):
         if max_pixels < 0:
             raise ValueError(f"`max_pixels` must be at least 0. Received: {max_pixels=}")
         self.max_pixels = max_pixels
 
-    def __call__(self, images, seeds):
+    def __call__(self, images: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
         height, width = images.shape[-3], images.shape[-2]
         border = [[self.max_pixels, self.max_pixels]] * 2 + [[0, 0]]
         padded = tf.pad(images, [[0, 0]] * (images.shape.rank - 3) + border)
@@ -69,7 +69,13 @@ class RandomResizedCrop:
 
     reads_files = True
 
-    def __init__(self, size=227, area=(0.16, 1.0), aspect=(3 / 4, 4 / 3), mirror=True):
+    def __init__(
+        self,
+        size: int = 227,
+        area: tuple[float, float] = (0.16, 1.0),
+        aspect: tuple[float, float] = (3 / 4, 4 / 3),
+        mirror: bool = True,
+    ):
         if size < 1:
             raise ValueError(f"`size` must be at least 1. Received: {size=}")
         if not 0 < area[0] <= area[1] <= 1 or not 0 < aspect[0] <= aspect[1]:
@@ -81,7 +87,7 @@ class RandomResizedCrop:
         self.area, self.aspect = tuple(area), tuple(aspect)
         self.mirror = mirror
 
-    def __call__(self, path, seed):
+    def __call__(self, path: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """The view of one file: path, scalar string; seed, int32 [2]."""
 
         def window(shape):
@@ -123,18 +129,18 @@ class CenterCrop(_Fixed):
     Source: the evaluation view of the original implementation.
     """
 
-    def __init__(self, size=227, short_side=256):
+    def __init__(self, size: int = 227, short_side: int = 256):
         if min(size, short_side) < 1:
             raise ValueError(
                 f"`size` and `short_side` must be at least 1. Received: {size=}, {short_side=}"
             )
         self.size, self.short_side = size, short_side
 
-    def of_bytes(self, contents):
+    def of_bytes(self, contents: tf.Tensor) -> tf.Tensor:
         """The view of the bytes of a file (scalar string), uint8 [size, size, 3]."""
         return _to_uint8(self.pixels(decoding.decode(contents)))
 
-    def pixels(self, image):
+    def pixels(self, image: tf.Tensor) -> tf.Tensor:
         """The view of uint8 [height, width, 3] before rounding, float32 [size, size, 3]."""
         shape = tf.shape(image)[:2]
         # In integers: int(side * short_side / short), without a float's rounding.
@@ -154,7 +160,7 @@ class Resize(_Fixed):
         channels: 3 for RGB, 1 for grey.
     """
 
-    def __init__(self, height, width, channels=3):
+    def __init__(self, height: int, width: int, channels: int = 3):
         if min(height, width) < 1 or channels not in (1, 3):
             raise ValueError(
                 "`height` and `width` must be at least 1, `channels` 1 or 3. "
@@ -162,7 +168,7 @@ class Resize(_Fixed):
             )
         self.height, self.width, self.channels = height, width, channels
 
-    def of_bytes(self, contents):
+    def of_bytes(self, contents: tf.Tensor) -> tf.Tensor:
         """The view of the bytes of a file (scalar string), uint8 [height, width, channels]."""
         image = decoding.decode(contents)
         if self.channels == 1:

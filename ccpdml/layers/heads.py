@@ -16,10 +16,10 @@ class EmbeddingHead(tf.keras.layers.Dense):
         use_bias: whether to add a bias; the paper's head has none.
     """
 
-    def __init__(self, embedding_size=128, use_bias=False, **kwargs):
+    def __init__(self, embedding_size: int = 128, use_bias: bool = False, **kwargs):
         super().__init__(embedding_size, use_bias=use_bias, **kwargs)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         config = super().get_config()
         return {"embedding_size": config.pop("units")} | config
 
@@ -40,7 +40,7 @@ class MultiProxyHead(tf.keras.layers.Layer):
         ValueError: if an argument is not above 0.
     """
 
-    def __init__(self, num_classes, proxies_per_class=8, **kwargs):
+    def __init__(self, num_classes: int, proxies_per_class: int = 8, **kwargs):
         super().__init__(**({"dtype": "float32", "autocast": False} | kwargs))
         if num_classes < 1:
             raise ValueError(f"`num_classes` must be above 0. Received: {num_classes=}")
@@ -52,21 +52,21 @@ class MultiProxyHead(tf.keras.layers.Layer):
         self.num_classes = num_classes
         self.proxies_per_class = proxies_per_class
 
-    def build(self, input_shape):
+    def build(self, input_shape: tf.TensorShape) -> None:
         shape = (self.num_classes, self.proxies_per_class, input_shape[-1])
         self.proxies = self.add_weight(name="proxies", shape=shape, initializer="he_normal")
         super().build(input_shape)
 
-    def references(self):
+    def references(self) -> tuple[tf.Tensor, tf.Tensor]:
         """The proxies as a reference set: (points [num_classes * per_class, dim], labels)."""
         proxies = tf.convert_to_tensor(self.proxies)
         points = tf.reshape(proxies, [-1, proxies.shape[-1]])
         return points, tf.repeat(tf.range(self.num_classes), self.proxies_per_class)
 
-    def call(self, embeddings):
+    def call(self, embeddings: tf.Tensor) -> tf.Tensor:
         per_class = distances.euclidean(embeddings[None], tf.convert_to_tensor(self.proxies))
         return tf.transpose(per_class, [1, 0, 2])
 
-    def get_config(self):
+    def get_config(self) -> dict:
         config = {"num_classes": self.num_classes, "proxies_per_class": self.proxies_per_class}
         return super().get_config() | config

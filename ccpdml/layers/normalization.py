@@ -18,10 +18,10 @@ class _Geometry(tf.keras.layers.Layer):
 class LipschitzNormalization(_Geometry):
     """`x / max(1, |x|)` over the last axis; see `ops.normalization.lipschitz_normalize`."""
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         return normalization.lipschitz_normalize(inputs)
 
-    def built_in(self, embeddings):
+    def built_in(self, embeddings: tf.Tensor) -> tf.Tensor:
         """The same of symbolic float32 `embeddings`, in operations that Keras itself brings."""
         return embeddings / stacks.symbolic_maximum(stacks.symbolic_length(embeddings), 1.0)
 
@@ -31,9 +31,9 @@ class LipschitzNormalization(_Geometry):
 class UnitNormalization(_Geometry):
     """`x / |x|` over the last axis, a zero vector staying zero."""
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         return normalization.unit_normalize(inputs)
 
-    def built_in(self, embeddings):
+    def built_in(self, embeddings: tf.Tensor) -> tf.Tensor:
         """The same of symbolic float32 `embeddings`, in operations that Keras itself brings."""
         return embeddings / stacks.symbolic_maximum(stacks.symbolic_length(embeddings), 1e-6)

@@ -26,14 +26,14 @@ class AddonsLoss(Criterion):
 
     NAMES = ("triplet_semihard", "triplet_hard", "npairs", "lifted_struct", "contrastive")
 
-    def __init__(self, name="triplet_semihard", margin=None, **kwargs):
+    def __init__(self, name: str = "triplet_semihard", margin: float | None = None, **kwargs):
         if name not in self.NAMES:
             raise ValueError(f"`name` must be one of {self.NAMES}. Received: {name=}")
         super().__init__(name=name, **kwargs)
         self.function = getattr(_import_addons().losses, f"{name}_loss")
         self.margin = margin
 
-    def call(self, embeddings, labels):
+    def call(self, embeddings: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         labels, embeddings = tf.reshape(labels, [-1]), self.normalization(embeddings)
         options = {} if self.margin is None else {"margin": self.margin}
         if self.name == "npairs":
@@ -43,7 +43,7 @@ class AddonsLoss(Criterion):
             return tf.reduce_mean(self.function(*_off_diagonal(embeddings, labels), **options))
         return tf.reduce_mean(self.function(labels, embeddings, **options))
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return super().get_config() | {"margin": self.margin}
 
 

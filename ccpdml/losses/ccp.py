@@ -32,11 +32,11 @@ class ChanceConstrainedLoss(Criterion):
 
     def __init__(
         self,
-        loss,
-        num_classes,
-        proxies_per_class=8,
-        pair_weight=0.1,
-        proxy_weight=1.0,
+        loss: tf.keras.layers.Layer,
+        num_classes: int,
+        proxies_per_class: int = 8,
+        pair_weight: float = 0.1,
+        proxy_weight: float = 1.0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -45,11 +45,13 @@ class ChanceConstrainedLoss(Criterion):
         self.proxy_weight = proxy_weight
         self.head = layers.MultiProxyHead(num_classes, proxies_per_class)
 
-    def build(self, embeddings_shape, labels_shape=None):
+    def build(
+        self, embeddings_shape: tf.TensorShape, labels_shape: tf.TensorShape | None = None
+    ) -> None:
         self.head.build(embeddings_shape)
         super().build(embeddings_shape)
 
-    def call(self, embeddings, labels):
+    def call(self, embeddings: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         proxies, proxy_labels = self.head.references()
         to_proxies = compare(
             self.loss, embeddings, labels, proxies, proxy_labels, normalize=self.normalization
@@ -59,7 +61,7 @@ class ChanceConstrainedLoss(Criterion):
         in_batch = compare(self.loss, embeddings, labels, normalize=self.normalization)
         return self.proxy_weight * to_proxies + self.pair_weight * in_batch
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return super().get_config() | {
             "loss": tf.keras.layers.serialize(self.loss),
             "num_classes": self.head.num_classes,

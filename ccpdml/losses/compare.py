@@ -1,5 +1,8 @@
 """A pair loss applied to embeddings: of a batch with itself, or with references."""
 
+from collections.abc import Callable
+from typing import Self
+
 import gin
 import tensorflow as tf
 
@@ -8,13 +11,13 @@ from ccpdml.ops import distances, masks, normalization, replicas
 
 
 def compare(
-    loss,
-    embeddings,
-    labels,
-    references=None,
-    reference_labels=None,
-    normalize=normalization.lipschitz_normalize,
-):
+    loss: tf.keras.layers.Layer,
+    embeddings: tf.Tensor,
+    labels: tf.Tensor,
+    references: tf.Tensor | None = None,
+    reference_labels: tf.Tensor | None = None,
+    normalize: Callable[[tf.Tensor], tf.Tensor] = normalization.lipschitz_normalize,
+) -> tf.Tensor:
     """Applies a pair loss to a batch against itself or against references.
 
     Args:
@@ -62,14 +65,14 @@ class BatchPairs(Criterion):
         loss: a `PairLoss`.
     """
 
-    def __init__(self, loss, **kwargs):
+    def __init__(self, loss: tf.keras.layers.Layer, **kwargs):
         super().__init__(**kwargs)
         self.loss = loss
 
-    def call(self, embeddings, labels):
+    def call(self, embeddings: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         return compare(self.loss, embeddings, labels, normalize=self.normalization)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return super().get_config() | {"loss": tf.keras.layers.serialize(self.loss)}
 
 
@@ -85,11 +88,13 @@ class InBatch(tf.keras.losses.Loss):
         loss: a `PairLoss`.
     """
 
-    def __init__(self, loss, name="in_batch", **kwargs):
+    def __init__(self, loss: tf.keras.layers.Layer, name: str = "in_batch", **kwargs):
         super().__init__(name=name, **kwargs)
         self.loss = loss
 
-    def __call__(self, y_true, y_pred, sample_weight=None):
+    def __call__(
+        self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """Returns the loss, float scalar; `sample_weight` is not for a loss on pairs."""
         if sample_weight is not None:
             raise ValueError("`InBatch` weighs pairs, not samples: leave `sample_weight` out.")
@@ -99,14 +104,14 @@ class InBatch(tf.keras.losses.Loss):
         # makes them float32.
         return super().__call__(value[None], value[None])
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         """What Keras is to reduce: the value that `__call__` found."""
         return y_pred
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return super().get_config() | {"loss": tf.keras.layers.serialize(self.loss)}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict) -> Self:
         """Rebuilds the loss with the pair loss nested in it."""
         return cls(**(config | {"loss": tf.keras.layers.deserialize(config["loss"])}))

@@ -21,17 +21,17 @@ class ContrastiveLoss(PairLoss):
     Source: Lemma 4.1 of the paper; Hadsell, Chopra and LeCun (2006) for one margin.
     """
 
-    def __init__(self, pos_margin=0.0, neg_margin=0.5, **kwargs):
+    def __init__(self, pos_margin: float = 0.0, neg_margin: float = 0.5, **kwargs):
         super().__init__(**kwargs)
         self.pos_margin = pos_margin
         self.neg_margin = neg_margin
 
-    def call(self, distances, positive, negative):
+    def call(self, distances: tf.Tensor, positive: tf.Tensor, negative: tf.Tensor) -> tf.Tensor:
         pull = positive * tf.nn.relu(distances - self.pos_margin)
         push = negative * tf.nn.relu(self.neg_margin - distances)
         return reduction.mean_of_nonzero(pull) + reduction.mean_of_nonzero(push)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return super().get_config() | {"pos_margin": self.pos_margin, "neg_margin": self.neg_margin}
 
 
@@ -51,14 +51,14 @@ class CosineContrastiveLoss(PairLoss):
 
     distance = "negative_cosine"
 
-    def __init__(self, margin=0.5, **kwargs):
+    def __init__(self, margin: float = 0.5, **kwargs):
         super().__init__(**kwargs)
         self.margin = margin
 
-    def call(self, distances, positive, negative):
+    def call(self, distances: tf.Tensor, positive: tf.Tensor, negative: tf.Tensor) -> tf.Tensor:
         pull = positive * tf.nn.relu(1.0 + distances - 1e-5)
         push = negative * tf.nn.relu(-distances - self.margin)
         return tf.reduce_mean(tf.reduce_sum(pull + push, axis=-1))
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return super().get_config() | {"margin": self.margin}

@@ -1,5 +1,7 @@
 """What every criterion has in common."""
 
+from typing import Self
+
 import tensorflow as tf
 
 from ccpdml import layers
@@ -16,21 +18,23 @@ class Criterion(tf.keras.layers.Layer):
             training and in evaluation; None is `LipschitzNormalization()`, the paper's.
     """
 
-    def __init__(self, normalization=None, **kwargs):
+    def __init__(self, normalization: tf.keras.layers.Layer | None = None, **kwargs):
         super().__init__(**({"dtype": "float32", "autocast": False} | kwargs))
         self.normalization = normalization or layers.LipschitzNormalization()
 
-    def build(self, embeddings_shape, labels_shape=None):
+    def build(
+        self, embeddings_shape: tf.TensorShape, labels_shape: tf.TensorShape | None = None
+    ) -> None:
         """Makes the weights, if there are any, for embeddings of this shape."""
         self.built = True
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return super().get_config() | {
             "normalization": tf.keras.layers.serialize(self.normalization)
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict) -> Self:
         """Rebuilds the criterion with the layers nested in it."""
         nested = {
             name: tf.keras.layers.deserialize(value)

@@ -35,13 +35,13 @@ class CrossBatchMemory(Criterion):
 
     def __init__(
         self,
-        loss,
-        memory_size=1024,
-        warmup_steps=1000,
-        pair_weight=1.0,
-        memory_weight=1.0,
-        wait_until_full=False,
-        exclude_own_copy=True,
+        loss: tf.keras.layers.Layer,
+        memory_size: int = 1024,
+        warmup_steps: int = 1000,
+        pair_weight: float = 1.0,
+        memory_weight: float = 1.0,
+        wait_until_full: bool = False,
+        exclude_own_copy: bool = True,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -58,7 +58,9 @@ class CrossBatchMemory(Criterion):
         self.wait_until_full = wait_until_full
         self.exclude_own_copy = exclude_own_copy
 
-    def build(self, embeddings_shape, labels_shape=None):
+    def build(
+        self, embeddings_shape: tf.TensorShape, labels_shape: tf.TensorShape | None = None
+    ) -> None:
         shape = (self.memory_size, embeddings_shape[-1])
         self.memory = state.add(self, "memory", shape)
         self.memory_labels = state.add(self, "memory_labels", shape[:1], "int32")
@@ -66,7 +68,7 @@ class CrossBatchMemory(Criterion):
         self.num_written = state.add(self, "num_written", dtype="int64")
         super().build(embeddings_shape)
 
-    def call(self, embeddings, labels):
+    def call(self, embeddings: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         anchors, labels = self.normalization(embeddings), tf.reshape(labels, [-1])
         measure = getattr(distances, self.loss.distance)
         in_batch = self.pair_weight * self.loss(measure(anchors), *masks.pairs(labels))
@@ -107,7 +109,7 @@ class CrossBatchMemory(Criterion):
             positive *= tf.cast(slots[:, None] != places, positive.dtype)
         return positive * filled, negative * filled
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return super().get_config() | {
             "loss": tf.keras.layers.serialize(self.loss),
             "memory_size": self.memory_size,

@@ -32,13 +32,13 @@ class HierarchicalProxyAnchorLoss(ProxyAnchorLoss):
 
     def __init__(
         self,
-        num_classes,
-        margin=0.1,
-        alpha=32.0,
-        num_groups=None,
-        group_weight=0.1,
-        refresh_steps=250,
-        iterations=10,
+        num_classes: int,
+        margin: float = 0.1,
+        alpha: float = 32.0,
+        num_groups: int | None = None,
+        group_weight: float = 0.1,
+        refresh_steps: int = 250,
+        iterations: int = 10,
         **kwargs,
     ):
         super().__init__(num_classes, margin, alpha, **kwargs)
@@ -54,7 +54,7 @@ class HierarchicalProxyAnchorLoss(ProxyAnchorLoss):
         self.groups = state.add(self, "groups", (num_classes,), "int32", nowhere)
         self.num_steps = state.add(self, "num_steps", dtype="int64")
 
-    def call(self, embeddings, labels):
+    def call(self, embeddings: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         proxies, _ = self.references()
         groups = self._refresh(tf.stop_gradient(proxies))
         centers, is_used = _means(proxies, groups, self.num_groups)
@@ -83,7 +83,7 @@ class HierarchicalProxyAnchorLoss(ProxyAnchorLoss):
         self.groups.assign(groups)
         return groups
 
-    def get_config(self):
+    def get_config(self) -> dict:
         config = super().get_config() | {
             "num_groups": self.num_groups,
             "group_weight": self.group_weight,

@@ -26,7 +26,14 @@ class MarginLoss(PairLoss):
         means are the original program's (the paper divides by all paying pairs at once).
     """
 
-    def __init__(self, margin=0.2, beta=1.2, nu=0.0, learn_beta=False, **kwargs):
+    def __init__(
+        self,
+        margin: float = 0.2,
+        beta: float = 1.2,
+        nu: float = 0.0,
+        learn_beta: bool = False,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.margin = margin
         self.nu = nu
@@ -35,11 +42,11 @@ class MarginLoss(PairLoss):
         start = tf.keras.initializers.Constant(beta)
         self.beta = self.add_weight(name="beta", initializer=start) if learn_beta else beta
 
-    def call(self, distances, positive, negative):
+    def call(self, distances: tf.Tensor, positive: tf.Tensor, negative: tf.Tensor) -> tf.Tensor:
         beta = tf.cast(tf.convert_to_tensor(self.beta), distances.dtype)
         return around_boundary(distances, positive, negative, beta, self.margin) + self.nu * beta
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return super().get_config() | {
             "margin": self.margin,
             "beta": self.initial_beta,
@@ -64,7 +71,15 @@ class ClassMarginLoss(Criterion):
     Source: Wu et al., "Sampling Matters in Deep Embedding Learning" (2017), section 4.2.
     """
 
-    def __init__(self, num_classes, margin=0.2, beta=1.2, nu=0.0, miner=None, **kwargs):
+    def __init__(
+        self,
+        num_classes: int,
+        margin: float = 0.2,
+        beta: float = 1.2,
+        nu: float = 0.0,
+        miner: tf.keras.layers.Layer | None = None,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.num_classes = num_classes
         self.margin = margin
@@ -75,7 +90,7 @@ class ClassMarginLoss(Criterion):
             name="beta", shape=(num_classes,), initializer=tf.keras.initializers.Constant(beta)
         )
 
-    def call(self, embeddings, labels):
+    def call(self, embeddings: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         distances = pairwise.euclidean(self.normalization(embeddings))
         positive, negative = masks.pairs(labels)
         if self.miner is not None:
@@ -85,7 +100,7 @@ class ClassMarginLoss(Criterion):
         hinges = around_boundary(distances, positive, negative, beta[:, None], self.margin)
         return hinges + self.nu * tf.reduce_mean(beta)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         miner = None if self.miner is None else tf.keras.layers.serialize(self.miner)
         return super().get_config() | {
             "num_classes": self.num_classes,

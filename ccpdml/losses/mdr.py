@@ -1,5 +1,7 @@
 """Multi-level distance regularization."""
 
+from collections.abc import Sequence
+
 import gin
 import tensorflow as tf
 
@@ -33,11 +35,11 @@ class DistanceRegularizedLoss(Criterion):
 
     def __init__(
         self,
-        loss,
-        levels=(-3.0, 0.0, 3.0),
-        level_weight=1.0,
-        level_decay=0.01,
-        momentum=0.9,
+        loss: tf.keras.layers.Layer,
+        levels: Sequence[float] = (-3.0, 0.0, 3.0),
+        level_weight: float = 1.0,
+        level_decay: float = 0.01,
+        momentum: float = 0.9,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -55,7 +57,7 @@ class DistanceRegularizedLoss(Criterion):
         self.running_deviation = state.add(self, "running_deviation")
         self.num_steps = state.add(self, "num_steps", dtype="int32")
 
-    def call(self, embeddings, labels):
+    def call(self, embeddings: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         embeddings = precision.at_least_float32(embeddings)
         # The largest entry is divided out first: squares of distances may overflow or vanish.
         size = tf.stop_gradient(tf.reduce_max(tf.abs(embeddings)))
@@ -87,7 +89,7 @@ class DistanceRegularizedLoss(Criterion):
         self.running_deviation.assign(deviation)
         return mean, deviation
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return super().get_config() | {
             "loss": tf.keras.layers.serialize(self.loss),
             "levels": self.initial_levels,

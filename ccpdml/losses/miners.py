@@ -1,5 +1,7 @@
 """Miners choose the pairs that a pair loss sees: (distances, positive, negative) -> two masks."""
 
+from typing import Self
+
 import gin
 import tensorflow as tf
 
@@ -17,27 +19,27 @@ class MinedLoss(PairLoss):
         miner: layer of (distances, positive, negative) -> (positive, negative).
     """
 
-    def __init__(self, loss, miner, **kwargs):
+    def __init__(self, loss: tf.keras.layers.Layer, miner: tf.keras.layers.Layer, **kwargs):
         super().__init__(**kwargs)
         self.loss = loss
         self.miner = miner
 
     @property
-    def distance(self):
+    def distance(self) -> str:
         """The function of `ops.distances` that the wrapped loss is defined on."""
         return self.loss.distance
 
-    def call(self, distances, positive, negative):
+    def call(self, distances: tf.Tensor, positive: tf.Tensor, negative: tf.Tensor) -> tf.Tensor:
         return self.loss(distances, *self.miner(distances, positive, negative))
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return super().get_config() | {
             "loss": tf.keras.layers.serialize(self.loss),
             "miner": tf.keras.layers.serialize(self.miner),
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict) -> Self:
         """Rebuilds the loss and the miner."""
         nested = {name: tf.keras.layers.deserialize(config[name]) for name in ("loss", "miner")}
         return cls(**(config | nested))
@@ -62,13 +64,13 @@ class HardNegativeMiner(Miner):
             any anchor, at least 1, as in the original program.
     """
 
-    def __init__(self, num_negatives=None, **kwargs):
+    def __init__(self, num_negatives: int | None = None, **kwargs):
         super().__init__(**kwargs)
         if num_negatives is not None and num_negatives < 1:
             raise ValueError(f"`num_negatives` must be above 0. Received: {num_negatives=}")
         self.num_negatives = num_negatives
 
-    def call(self, distances, positive, negative):
+    def call(self, distances: tf.Tensor, positive: tf.Tensor, negative: tf.Tensor) -> tf.Tensor:
         num_kept = self.num_negatives
         if num_kept is None:
             num_kept = tf.maximum(1, tf.cast(tf.reduce_max(tf.reduce_sum(positive, -1)), tf.int32))
@@ -78,7 +80,7 @@ class HardNegativeMiner(Miner):
         ones = tf.ones_like(columns, dtype=negative.dtype)
         return positive, negative * _count(columns, ones, tf.shape(negative))
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return super().get_config() | {"num_negatives": self.num_negatives}
 
 
@@ -102,7 +104,14 @@ class DistanceWeightedMiner(Miner):
     Source: Wu et al., "Sampling Matters in Deep Embedding Learning" (2017), section 4.1.
     """
 
-    def __init__(self, embedding_size=128, cutoff=0.5, nonzero_loss_cutoff=1.4, seed=0, **kwargs):
+    def __init__(
+        self,
+        embedding_size: int = 128,
+        cutoff: float = 0.5,
+        nonzero_loss_cutoff: float = 1.4,
+        seed: int = 0,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         if not 0.0 < cutoff < nonzero_loss_cutoff < 2.0:
             raise ValueError(
@@ -115,7 +124,7 @@ class DistanceWeightedMiner(Miner):
         self.seed = seed
         self.num_draws = state.add(self, "num_draws", dtype="int32")
 
-    def call(self, distances, positive, negative):
+    def call(self, distances: tf.Tensor, positive: tf.Tensor, negative: tf.Tensor) -> tf.Tensor:
         log_weights = self._log_weights(tf.stop_gradient(distances), negative)
         # An anchor draws as often as it has positives; the rest of its row is not asked for.
         counts = tf.cast(tf.reduce_sum(positive, -1), tf.int32)
@@ -140,7 +149,7 @@ class DistanceWeightedMiner(Miner):
         allowed = tf.where(has_near, is_near, negative)
         return tf.where(allowed > 0.0, log_weights, -1e9)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return super().get_config() | {
             "embedding_size": self.embedding_size,
             "cutoff": self.cutoff,

@@ -24,17 +24,17 @@ class MultiSimilarityLoss(PairLoss):
 
     distance = "negative_cosine"
 
-    def __init__(self, alpha=2.0, beta=40.0, base=0.5, **kwargs):
+    def __init__(self, alpha: float = 2.0, beta: float = 40.0, base: float = 0.5, **kwargs):
         super().__init__(**kwargs)
         self.alpha = alpha
         self.beta = beta
         self.base = base
 
-    def call(self, distances, positive, negative):
+    def call(self, distances: tf.Tensor, positive: tf.Tensor, negative: tf.Tensor) -> tf.Tensor:
         excess = -distances - self.base
         pull = reduction.log_one_plus_sum_exp(-self.alpha * excess, positive) / self.alpha
         push = reduction.log_one_plus_sum_exp(self.beta * excess, negative) / self.beta
         return tf.reduce_mean(pull + push)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return super().get_config() | {"alpha": self.alpha, "beta": self.beta, "base": self.base}

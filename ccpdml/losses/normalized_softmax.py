@@ -25,16 +25,16 @@ class NormalizedSoftmaxLoss(PairLoss):
 
     distance = "negative_cosine"
 
-    def __init__(self, temperature=0.11, **kwargs):
+    def __init__(self, temperature: float = 0.11, **kwargs):
         super().__init__(**kwargs)
         if temperature <= 0:
             raise ValueError(f"`temperature` must be above 0. Received: {temperature=}")
         self.temperature = temperature
 
-    def call(self, distances, positive, negative):
+    def call(self, distances: tf.Tensor, positive: tf.Tensor, negative: tf.Tensor) -> tf.Tensor:
         terms = reduction.softmax_cross_entropy(-distances / self.temperature, positive, negative)
         num_anchors = tf.math.count_nonzero(tf.reduce_max(positive, -1), dtype=terms.dtype)
         return tf.math.divide_no_nan(tf.reduce_sum(terms), num_anchors)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return super().get_config() | {"temperature": self.temperature}

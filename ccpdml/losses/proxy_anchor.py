@@ -25,16 +25,23 @@ class ProxyAnchorLoss(ProxyCriterion):
     Source: Kim et al., "Proxy Anchor Loss for Deep Metric Learning" (2020), eq. 4.
     """
 
-    def __init__(self, num_classes, margin=0.1, alpha=32.0, proxies_per_class=1, **kwargs):
+    def __init__(
+        self,
+        num_classes: int,
+        margin: float = 0.1,
+        alpha: float = 32.0,
+        proxies_per_class: int = 1,
+        **kwargs,
+    ):
         super().__init__(num_classes, proxies_per_class, **kwargs)
         self.margin = margin
         self.alpha = alpha
 
-    def call(self, embeddings, labels):
+    def call(self, embeddings: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         cosines, positive, negative = self.similarities(embeddings, labels)
         return anchored_on_proxies(cosines, positive, negative, self.margin, self.alpha)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return super().get_config() | {"margin": self.margin, "alpha": self.alpha}
 
 

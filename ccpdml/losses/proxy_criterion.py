@@ -18,20 +18,24 @@ class ProxyCriterion(Criterion):
         head: the `MultiProxyHead` that owns the proxies.
     """
 
-    def __init__(self, num_classes, proxies_per_class=1, **kwargs):
+    def __init__(self, num_classes: int, proxies_per_class: int = 1, **kwargs):
         super().__init__(**kwargs)
         self.head = layers.MultiProxyHead(num_classes, proxies_per_class)
 
-    def build(self, embeddings_shape, labels_shape=None):
+    def build(
+        self, embeddings_shape: tf.TensorShape, labels_shape: tf.TensorShape | None = None
+    ) -> None:
         self.head.build(embeddings_shape)
         super().build(embeddings_shape)
 
-    def references(self):
+    def references(self) -> tuple[tf.Tensor, tf.Tensor]:
         """The normalized proxies: (points [num_classes * per_class, dim], their labels)."""
         proxies, labels = self.head.references()
         return self.normalization(proxies), labels
 
-    def similarities(self, embeddings, labels):
+    def similarities(
+        self, embeddings: tf.Tensor, labels: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Compares embeddings with all proxies.
 
         Args:
@@ -46,7 +50,7 @@ class ProxyCriterion(Criterion):
         cosines = tf.matmul(self.normalization(embeddings), proxies, transpose_b=True)
         return cosines, *masks.pairs(labels, proxy_labels)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return super().get_config() | {
             "num_classes": self.head.num_classes,
             "proxies_per_class": self.head.proxies_per_class,

@@ -25,20 +25,29 @@ class ProxyNCALoss(ProxyCriterion):
         program's.
     """
 
-    def __init__(self, num_classes, temperature=0.1, margin=0.0, proxies_per_class=1, **kwargs):
+    def __init__(
+        self,
+        num_classes: int,
+        temperature: float = 0.1,
+        margin: float = 0.0,
+        proxies_per_class: int = 1,
+        **kwargs,
+    ):
         super().__init__(num_classes, proxies_per_class, **kwargs)
         if temperature <= 0:
             raise ValueError(f"`temperature` must be above 0. Received: {temperature=}")
         self.temperature = temperature
         self.margin = margin
 
-    def call(self, embeddings, labels):
+    def call(self, embeddings: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         return tf.reduce_mean(self.cross_entropy(*self.similarities(embeddings, labels)))
 
-    def cross_entropy(self, cosines, positive, negative):
+    def cross_entropy(
+        self, cosines: tf.Tensor, positive: tf.Tensor, negative: tf.Tensor
+    ) -> tf.Tensor:
         """Minus the log of the probability of `positive`: float [batch]; 0 where it is empty."""
         logits = (cosines - self.margin * positive) / self.temperature
         return reduction.softmax_cross_entropy(logits, positive, negative)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return super().get_config() | {"temperature": self.temperature, "margin": self.margin}

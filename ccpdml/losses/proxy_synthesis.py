@@ -33,13 +33,13 @@ class ProxySynthesisLoss(ProxyNCALoss):
 
     def __init__(
         self,
-        num_classes,
-        temperature=0.1,
-        margin=0.0,
-        concentration=0.4,
-        mix=None,
-        shift=1,
-        seed=0,
+        num_classes: int,
+        temperature: float = 0.1,
+        margin: float = 0.0,
+        concentration: float = 0.4,
+        mix: float | None = None,
+        shift: int = 1,
+        seed: int = 0,
         **kwargs,
     ):
         super().__init__(num_classes, temperature, margin, proxies_per_class=1, **kwargs)
@@ -49,7 +49,7 @@ class ProxySynthesisLoss(ProxyNCALoss):
         self.seed = seed
         self.num_draws = state.add(self, "num_draws", dtype="int32")
 
-    def call(self, embeddings, labels):
+    def call(self, embeddings: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         labels = tf.reshape(labels, [-1])
         partners = tf.roll(labels, self.shift, axis=0)
         samples, (proxies, classes) = self.normalization(embeddings), self.references()
@@ -85,7 +85,7 @@ class ProxySynthesisLoss(ProxyNCALoss):
         shares = tf.random.stateless_gamma([2], seed, alpha=self.concentration)
         return tf.math.divide_no_nan(shares[0], tf.reduce_sum(shares))
 
-    def get_config(self):
+    def get_config(self) -> dict:
         config = super().get_config() | {
             "concentration": self.concentration,
             "mix": self.mix,

@@ -29,7 +29,14 @@ class SoftTripleLoss(ProxyCriterion):
     """
 
     def __init__(
-        self, num_classes, proxies_per_class=10, la=20.0, gamma=0.1, tau=0.2, margin=0.01, **kwargs
+        self,
+        num_classes: int,
+        proxies_per_class: int = 10,
+        la: float = 20.0,
+        gamma: float = 0.1,
+        tau: float = 0.2,
+        margin: float = 0.01,
+        **kwargs,
     ):
         super().__init__(num_classes, proxies_per_class, **kwargs)
         if gamma <= 0:
@@ -39,7 +46,7 @@ class SoftTripleLoss(ProxyCriterion):
         self.tau = tau
         self.margin = margin
 
-    def call(self, embeddings, labels):
+    def call(self, embeddings: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         centers, _ = self.references()
         num_classes, per_class = self.head.num_classes, self.head.proxies_per_class
         cosines = tf.matmul(self.normalization(embeddings), centers, transpose_b=True)
@@ -52,7 +59,7 @@ class SoftTripleLoss(ProxyCriterion):
             return loss
         return loss + self.tau * _mean_spread(tf.reshape(centers, [num_classes, per_class, -1]))
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return super().get_config() | {
             "la": self.la,
             "gamma": self.gamma,

@@ -21,11 +21,11 @@ class TripletLoss(PairLoss):
     Source: Schroff et al., "FaceNet" (2015); every triplet of the batch, none mined.
     """
 
-    def __init__(self, margin=0.1, **kwargs):
+    def __init__(self, margin: float = 0.1, **kwargs):
         super().__init__(**kwargs)
         self.margin = margin
 
-    def call(self, distances, positive, negative):
+    def call(self, distances: tf.Tensor, positive: tf.Tensor, negative: tf.Tensor) -> tf.Tensor:
         counts = tf.reduce_sum(tf.cast(positive > 0.0, tf.int32), axis=-1)
         most = tf.reduce_max(counts)
         columns = tf.math.top_k(positive, k=most, sorted=True).indices
@@ -34,5 +34,5 @@ class TripletLoss(PairLoss):
         violation = tf.nn.relu(to_positive[:, :, None] - distances[:, None] + self.margin)
         return reduction.mean_of_nonzero(violation * is_positive[:, :, None] * negative[:, None])
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return super().get_config() | {"margin": self.margin}

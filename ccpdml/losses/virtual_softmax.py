@@ -23,13 +23,15 @@ class VirtualSoftmaxLoss(ProxyCriterion):
     Source: Chen et al., "Virtual Class Enhanced Discriminative Embedding Learning" (2018).
     """
 
-    def __init__(self, num_classes, temperature=0.1, proxies_per_class=1, **kwargs):
+    def __init__(
+        self, num_classes: int, temperature: float = 0.1, proxies_per_class: int = 1, **kwargs
+    ):
         super().__init__(num_classes, proxies_per_class, **kwargs)
         if temperature <= 0:
             raise ValueError(f"`temperature` must be above 0. Received: {temperature=}")
         self.temperature = temperature
 
-    def call(self, embeddings, labels):
+    def call(self, embeddings: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         cosines, positive, negative = self.similarities(embeddings, labels)
         virtual = tf.reduce_sum(self.normalization(embeddings) ** 2, axis=-1, keepdims=True)
         logits = tf.concat([cosines, virtual], axis=-1) / self.temperature
@@ -37,5 +39,5 @@ class VirtualSoftmaxLoss(ProxyCriterion):
         negative = tf.concat([negative, tf.ones_like(virtual)], axis=-1)
         return tf.reduce_mean(reduction.softmax_cross_entropy(logits, positive, negative))
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return super().get_config() | {"temperature": self.temperature}

@@ -1,20 +1,23 @@
 """P@1, P@R, MAP@R and R@K: exact, in bounded memory."""
 
+from collections.abc import Sequence
+
 import numpy as np
+import numpy.typing as npt
 
 from ccpdml.metrics import arrays, scoring, search
 from ccpdml.metrics import matches as matching
 
 
 def retrieval(
-    query,
-    query_labels,
-    gallery=None,
-    gallery_labels=None,
-    recall_at=(1,),
-    max_memory_bytes=search.MAX_MEMORY_BYTES,
-    per_class=False,
-):
+    query: npt.ArrayLike,
+    query_labels: npt.ArrayLike,
+    gallery: npt.ArrayLike | None = None,
+    gallery_labels: npt.ArrayLike | None = None,
+    recall_at: Sequence[int] = (1,),
+    max_memory_bytes: int = search.MAX_MEMORY_BYTES,
+    per_class: bool = False,
+) -> dict:
     """Retrieval metrics of queries against a gallery, averaged over the queries that have a match.
 
     A match of a query is a gallery row of its class, R is their number, and ranks are by Euclidean
@@ -51,7 +54,7 @@ def retrieval(
     return average(values, query_labels if per_class else None)
 
 
-def average(values, labels=None):
+def average(values: dict, labels: npt.ArrayLike | None = None) -> dict:
     """Averages what `per_query` returned over the queries that have a match.
 
     Args:
@@ -81,14 +84,14 @@ def average(values, labels=None):
 
 
 def per_query(
-    query,
-    query_labels,
-    gallery=None,
-    gallery_labels=None,
-    recall_at=(1,),
-    max_memory_bytes=search.MAX_MEMORY_BYTES,
-    part=slice(None),
-):
+    query: npt.ArrayLike,
+    query_labels: npt.ArrayLike,
+    gallery: npt.ArrayLike | None = None,
+    gallery_labels: npt.ArrayLike | None = None,
+    recall_at: Sequence[int] = (1,),
+    max_memory_bytes: int = search.MAX_MEMORY_BYTES,
+    part: slice = slice(None),
+) -> dict:
     """The metrics of `retrieval` for each query.
 
     Several workers can each score a `part`; the parts, joined, go to `average`.

@@ -1,11 +1,18 @@
 """How embeddings and proxies lie in space: what the paper's Figures 1 and 2 are about."""
 
 import numpy as np
+import numpy.typing as npt
 
 from ccpdml.metrics import arrays, search
 
 
-def describe(embeddings, labels, proxies=None, proxy_labels=None, num_centers=8):
+def describe(
+    embeddings: npt.ArrayLike,
+    labels: npt.ArrayLike,
+    proxies: npt.ArrayLike | None = None,
+    proxy_labels: npt.ArrayLike | None = None,
+    num_centers: int = 8,
+) -> dict:
     """The diagnostics of this module in one dictionary.
 
     Args:
@@ -24,7 +31,12 @@ def describe(embeddings, labels, proxies=None, proxy_labels=None, num_centers=8)
     }
 
 
-def spread(embeddings, labels, proxies=None, proxy_labels=None):
+def spread(
+    embeddings: npt.ArrayLike,
+    labels: npt.ArrayLike,
+    proxies: npt.ArrayLike | None = None,
+    proxy_labels: npt.ArrayLike | None = None,
+) -> dict:
     """How embeddings and proxies are spread, in time linear in their number.
 
     Args:
@@ -57,7 +69,7 @@ def spread(embeddings, labels, proxies=None, proxy_labels=None):
     return description
 
 
-def pair_distances(points, labels):
+def pair_distances(points: np.ndarray, labels: npt.ArrayLike) -> tuple[float, float]:
     """Root mean square distance of all pairs of one class, and of all pairs of different classes.
 
     Args:
@@ -82,7 +94,7 @@ def pair_distances(points, labels):
     return _root(within.sum(), num_within), _root(total - within.sum(), num_all - num_within)
 
 
-def effective_dimensions(embeddings):
+def effective_dimensions(embeddings: npt.ArrayLike) -> float:
     """Participation ratio of the variances along the principal axes: 1..dim; 0 for one point.
 
     (sum v)^2 / sum v^2 of the variances v: k if the embeddings spread evenly over k axes.
@@ -92,7 +104,7 @@ def effective_dimensions(embeddings):
     return float(total**2 / (covariance**2).sum()) if total > 0.0 else 0.0
 
 
-def class_distance(embeddings, labels):
+def class_distance(embeddings: npt.ArrayLike, labels: npt.ArrayLike) -> float:
     """Mean over classes of the distance from the class mean to the nearest other class mean."""
     names, classes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
     if len(names) == 1:
@@ -103,7 +115,9 @@ def class_distance(embeddings, labels):
     return float(distances.mean(dtype=np.float64))
 
 
-def covering_radii(embeddings, labels, num_centers):
+def covering_radii(
+    embeddings: npt.ArrayLike, labels: npt.ArrayLike, num_centers: int
+) -> np.ndarray:
     """Mean over classes of the radius that the best 1, 2, ... centers of a class need to cover it.
 
     Centers are points of the class: first the one nearest the class mean, then greedy k-center. A

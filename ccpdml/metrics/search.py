@@ -1,13 +1,19 @@
 """Exact nearest neighbors."""
 
 import numpy as np
+import numpy.typing as npt
 
 from ccpdml.metrics import arrays, scan
 
 MAX_MEMORY_BYTES = 2**29
 
 
-def nearest(query, gallery=None, k=10, max_memory_bytes=MAX_MEMORY_BYTES):
+def nearest(
+    query: npt.ArrayLike,
+    gallery: npt.ArrayLike | None = None,
+    k: int = 10,
+    max_memory_bytes: int = MAX_MEMORY_BYTES,
+) -> tuple[np.ndarray, np.ndarray]:
     """The `k` nearest gallery rows of each query, exactly.
 
     Distances are Euclidean, float64 arithmetic on the float32 embeddings; equally near rows come

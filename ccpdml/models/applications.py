@@ -1,5 +1,7 @@
 """Backbones of `tf.keras.applications`, and those of users."""
 
+from pathlib import Path
+
 import gin
 import tensorflow as tf
 
@@ -19,7 +21,9 @@ _SCALE_INSIDE = (
 
 
 @gin.register
-def keras_application(input_shape, name="ResNet50", weights="imagenet"):
+def keras_application(
+    input_shape: tuple[int, int, int], name: str = "ResNet50", weights: str | None = "imagenet"
+) -> tf.keras.Model:
     """A network of `tf.keras.applications` without its classifier.
 
     Args:
@@ -53,31 +57,39 @@ def keras_application(input_shape, name="ResNet50", weights="imagenet"):
 
 
 @gin.register
-def resnet50(input_shape, weights="imagenet"):
+def resnet50(input_shape: tuple[int, int, int], weights: str | None = "imagenet") -> tf.keras.Model:
     """ResNet50 (v1) of `tf.keras.applications`; see `keras_application`."""
     return keras_application(input_shape, "ResNet50", weights)
 
 
 @gin.register
-def resnet50_v2(input_shape, weights="imagenet"):
+def resnet50_v2(
+    input_shape: tuple[int, int, int], weights: str | None = "imagenet"
+) -> tf.keras.Model:
     """ResNet50V2 of `tf.keras.applications`; see `keras_application`."""
     return keras_application(input_shape, "ResNet50V2", weights)
 
 
 @gin.register
-def efficientnet_b0(input_shape, weights="imagenet"):
+def efficientnet_b0(
+    input_shape: tuple[int, int, int], weights: str | None = "imagenet"
+) -> tf.keras.Model:
     """EfficientNetB0 of `tf.keras.applications`; see `keras_application`."""
     return keras_application(input_shape, "EfficientNetB0", weights)
 
 
 @gin.register
-def convnext_tiny(input_shape, weights="imagenet"):
+def convnext_tiny(
+    input_shape: tuple[int, int, int], weights: str | None = "imagenet"
+) -> tf.keras.Model:
     """ConvNeXtTiny of `tf.keras.applications`; see `keras_application`."""
     return keras_application(input_shape, "ConvNeXtTiny", weights)
 
 
 @gin.register
-def saved_network(input_shape, path=gin.REQUIRED):
+def saved_network(
+    input_shape: tuple[int, int, int], path: str | Path = gin.REQUIRED
+) -> tf.keras.Model:
     """A Keras model of your own, read from a file, that ends in a feature map.
 
     Args:

@@ -1,5 +1,7 @@
 """The encoder: what a trained run leaves behind."""
 
+from collections.abc import Callable
+
 import gin
 import tensorflow as tf
 
@@ -7,7 +9,13 @@ from ccpdml import layers
 
 
 @gin.register
-def build_encoder(input_shape, backbone, embedding_size=128, pooling="avg", freeze_bn=False):
+def build_encoder(
+    input_shape: tuple[int, int, int],
+    backbone: Callable[[tuple[int, int, int]], tf.keras.Model],
+    embedding_size: int = 128,
+    pooling: str = "avg",
+    freeze_bn: bool = False,
+) -> tf.keras.Model:
     """Joins a backbone, pooling and a linear embedding head.
 
     Args:
@@ -47,7 +55,9 @@ def nested_layers(layer):
         yield from nested_layers(child)
 
 
-def standalone(encoder, normalization=None):
+def standalone(
+    encoder: tf.keras.Model, normalization: tf.keras.layers.Layer | None = None
+) -> tf.keras.Model:
     """Rebuilds an encoder, and the normalization of its embeddings, without layers of ours.
 
     Args:

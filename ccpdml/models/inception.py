@@ -24,7 +24,9 @@ _MAX_POOLED = ("5b",)  # The other blocks project an average.
 
 
 @gin.register
-def bn_inception(input_shape, weights="imagenet"):
+def bn_inception(
+    input_shape: tuple[int, int, int], weights: str | None = "imagenet"
+) -> tf.keras.Model:
     """BN-Inception (Inception v2) up to its last block.
 
     Layers are named as in the public PyTorch state dict, whose weights

@@ -1,5 +1,7 @@
 """A small network for small images and machines without an accelerator."""
 
+from collections.abc import Sequence
+
 import gin
 import tensorflow as tf
 
@@ -7,7 +9,11 @@ from ccpdml.models import inputs as conventions
 
 
 @gin.register
-def small_cnn(input_shape, filters=(32, 64, 128, 256), batch_norm=True):
+def small_cnn(
+    input_shape: tuple[int, int, int],
+    filters: Sequence[int] = (32, 64, 128, 256),
+    batch_norm: bool = True,
+) -> tf.keras.Model:
     """Blocks of a 3x3 convolution, batch normalization, ReLU and 2x2 max pooling.
 
     Args:

@@ -5,7 +5,7 @@ import tensorflow as tf
 from ccpdml.ops import distances, precision
 
 
-def farthest_first(pool, seeds, num_picks):
+def farthest_first(pool: tf.Tensor, seeds: tf.Tensor, num_picks: int) -> tf.Tensor:
     """Picks by greedy k-center: each pick is the point farthest from all before it.
 
     Ties go to the lowest index. Once every distinct point of the pool is picked, points repeat
@@ -42,7 +42,7 @@ def farthest_first(pool, seeds, num_picks):
     return tf.stack(picks, axis=-1)
 
 
-def covering_radius(points, centers):
+def covering_radius(points: tf.Tensor, centers: tf.Tensor) -> tf.Tensor:
     """Largest distance from a point of a class to the nearest center of that class.
 
     Args:
@@ -58,7 +58,7 @@ def covering_radius(points, centers):
     return tf.reduce_max(nearest, axis=-1)
 
 
-def repeated(points):
+def repeated(points: tf.Tensor) -> tf.Tensor:
     """Marks the points that equal an earlier one of their class.
 
     Args:
@@ -75,7 +75,9 @@ def repeated(points):
     return tf.reduce_any(equal & (earlier > 0), axis=-1)
 
 
-def spread_repeated(points, scale, seed):
+def spread_repeated(
+    points: tf.Tensor, scale: float, seed: tuple[int, int]
+) -> tuple[tf.Tensor, int]:
     """Moves repeated points apart, so that no two centers of a class coincide.
 
     Args:

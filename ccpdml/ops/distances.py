@@ -9,7 +9,7 @@ import tensorflow as tf
 from ccpdml.ops import precision
 
 
-def squared_euclidean(anchors, references=None):
+def squared_euclidean(anchors: tf.Tensor, references: tf.Tensor | None = None) -> tf.Tensor:
     """Squared Euclidean distances.
 
     Args:
@@ -31,7 +31,7 @@ def squared_euclidean(anchors, references=None):
     return squared
 
 
-def euclidean(anchors, references=None):
+def euclidean(anchors: tf.Tensor, references: tf.Tensor | None = None) -> tf.Tensor:
     """Euclidean distances; the gradient of a distance of 0 is 0.
 
     Args:
@@ -47,7 +47,7 @@ def euclidean(anchors, references=None):
     return tf.where(apart, tf.sqrt(tf.where(apart, squared, tf.ones_like(squared))), 0.0)
 
 
-def negative_cosine(anchors, references=None):
+def negative_cosine(anchors: tf.Tensor, references: tf.Tensor | None = None) -> tf.Tensor:
     """Negative inner products: minus the cosine similarity where both sides have length 1.
 
     Args:

@@ -3,7 +3,9 @@
 import tensorflow as tf
 
 
-def pairs(labels, reference_labels=None):
+def pairs(
+    labels: tf.Tensor, reference_labels: tf.Tensor | None = None
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Masks of the positive and the negative pairs of anchors and references.
 
     Args:

@@ -31,7 +31,7 @@ def _length(x):
     return tf.cond(has_overflow, of_long_vectors, lambda: tf.sqrt(squared))
 
 
-def lipschitz_normalize(x):
+def lipschitz_normalize(x: tf.Tensor) -> tf.Tensor:
     """Projects vectors on the unit ball: `x / max(1, |x|)`.
 
     Vectors inside the ball are left alone, those outside land on the sphere, so the map is
@@ -49,7 +49,7 @@ def lipschitz_normalize(x):
     return _project_on_ball(precision.at_least_float32(x))
 
 
-def unit_normalize(x):
+def unit_normalize(x: tf.Tensor) -> tf.Tensor:
     """Projects vectors on the unit sphere: `x / |x|`; a zero vector stays zero.
 
     Args:

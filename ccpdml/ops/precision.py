@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 
-def at_least_float32(x):
+def at_least_float32(x: tf.Tensor) -> tf.Tensor:
     """Returns `x` as a float tensor of 32 bits or more; float32 and float64 stay as they are.
 
     Exponentials and differences of distances lose everything in 16 bits, so whatever comes

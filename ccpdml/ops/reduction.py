@@ -3,14 +3,14 @@
 import tensorflow as tf
 
 
-def mean_of_nonzero(x):
+def mean_of_nonzero(x: tf.Tensor) -> tf.Tensor:
     """Mean of the entries above 0: what those pay that pay anything. 0 if none does."""
     count = tf.math.count_nonzero(x > 0.0, dtype=x.dtype)
     # Not `divide_no_nan`: what is not a number must stay visible.
     return tf.reduce_sum(x) / tf.maximum(count, 1.0)
 
 
-def log_one_plus_sum_exp(x, mask, axis=-1):
+def log_one_plus_sum_exp(x: tf.Tensor, mask: tf.Tensor, axis: int = -1) -> tf.Tensor:
     """`log(1 + sum(exp(x)))` over one axis and the entries where `mask` is 1.
 
     Args:
@@ -31,7 +31,7 @@ def log_one_plus_sum_exp(x, mask, axis=-1):
     )
 
 
-def log_sum_exp(x, mask, axis=-1):
+def log_sum_exp(x: tf.Tensor, mask: tf.Tensor, axis: int = -1) -> tf.Tensor:
     """`log(sum(exp(x)))` over one axis and the entries where `mask` is 1.
 
     Args:
@@ -48,7 +48,7 @@ def log_sum_exp(x, mask, axis=-1):
     return tf.squeeze(highest, axis) + tf.math.log(tf.where(total > 0.0, total, 1.0))
 
 
-def softmax_cross_entropy(logits, positive, negative):
+def softmax_cross_entropy(logits: tf.Tensor, positive: tf.Tensor, negative: tf.Tensor) -> tf.Tensor:
     """Minus the log of the softmax probability of the positive entries.
 
     Args:

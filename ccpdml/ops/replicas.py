@@ -5,7 +5,7 @@ import functools
 import tensorflow as tf
 
 
-def gather(x):
+def gather(x: tf.Tensor) -> tf.Tensor:
     """Concatenates every replica's `x` along axis 0, in rank order; differentiable.
 
     Called from inside `strategy.run`; where there is one replica, `x` itself. The gradient of a
@@ -25,7 +25,7 @@ def gather(x):
     return context.all_gather(tf.identity(x), axis=0)
 
 
-def sum_over(tensors):
+def sum_over(tensors: list[tf.Tensor]) -> list[tf.Tensor]:
     """Sums a list of tensors over the replicas, inside `strategy.run`."""
     context = tf.distribute.get_replica_context()
     if context.num_replicas_in_sync == 1 or not tensors:
@@ -33,7 +33,7 @@ def sum_over(tensors):
     return context.all_reduce(tf.distribute.ReduceOp.SUM, tensors)
 
 
-def mean_over(tensors):
+def mean_over(tensors: list[tf.Tensor]) -> list[tf.Tensor]:
     """Averages a list of tensors over the replicas, inside `strategy.run`."""
     context = tf.distribute.get_replica_context()
     if context.num_replicas_in_sync == 1 or not tensors:
@@ -41,7 +41,7 @@ def mean_over(tensors):
     return context.all_reduce(tf.distribute.ReduceOp.MEAN, [tf.identity(x) for x in tensors])
 
 
-def broadcast(x, strategy):
+def broadcast(x: tf.Tensor, strategy: tf.distribute.Strategy) -> tf.Tensor:
     """Returns replica 0's `x` on every worker; called outside `strategy.run`.
 
     Args:
@@ -56,14 +56,14 @@ def broadcast(x, strategy):
     return x if count == 1 else _reducer(strategy)(x, count)
 
 
-def any_worker(flag, strategy):
+def any_worker(flag: bool, strategy: tf.distribute.Strategy) -> bool:
     """Whether `flag` is true on any worker; called outside `strategy.run`, by all workers."""
     if strategy.num_replicas_in_sync == 1:
         return bool(flag)
     return bool(_reducer(strategy)(tf.constant(int(flag)), 1) > 0)
 
 
-def sum_over_workers(x, strategy):
+def sum_over_workers(x: tf.Tensor, strategy: tf.distribute.Strategy) -> tf.Tensor:
     """Sums the workers' `x`, which has the same shape on each; called outside `strategy.run`."""
     _, num_workers = worker(strategy)
     if num_workers == 1:
@@ -71,7 +71,7 @@ def sum_over_workers(x, strategy):
     return _reducer(strategy)(tf.convert_to_tensor(x), strategy.num_replicas_in_sync // num_workers)
 
 
-def worker(strategy):
+def worker(strategy: tf.distribute.Strategy) -> tuple[int, int]:
     """Which worker this process is, in rank order, and how many there are: two ints."""
     own = strategy.experimental_local_results(strategy.run(_replica_id))
     return int(own[0]) // len(own), strategy.num_replicas_in_sync // len(own)

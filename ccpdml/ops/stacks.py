@@ -10,25 +10,29 @@ KERAS_3 = "learning_rate" in inspect.signature(tf.keras.optimizers.Adam.update_s
 ONLY_FIRST_REPLICA = "only_first_replica" if KERAS_3 else tf.VariableAggregation.ONLY_FIRST_REPLICA
 
 
-def raw(variable):
+def raw(variable: tf.Variable) -> tf.Variable:
     """The `tf.Variable` behind a Keras 3 variable; any other variable as it is."""
     is_wrapped = KERAS_3 and isinstance(variable, tf.keras.Variable)
     return variable.value if is_wrapped else variable
 
 
-def symbolic_length(vectors):
+def symbolic_length(vectors: tf.Tensor) -> tf.Tensor:
     """Length of symbolic vectors [..., dim], as [..., 1], in operations that Keras itself saves."""
     if KERAS_3:
         return tf.keras.ops.norm(vectors, axis=-1, keepdims=True)
     return tf.norm(vectors, axis=-1, keepdims=True)
 
 
-def symbolic_maximum(values, lowest):
+def symbolic_maximum(values: tf.Tensor, lowest: float) -> tf.Tensor:
     """Symbolic values, those below the number `lowest` raised to it; saved as `symbolic_length`."""
     return (tf.keras.ops if KERAS_3 else tf).maximum(values, lowest)
 
 
-def apply_summed_gradients(optimizer, gradients, variables):
+def apply_summed_gradients(
+    optimizer: tf.keras.optimizers.Optimizer,
+    gradients: list[tf.Tensor],
+    variables: list[tf.Variable],
+) -> None:
     """Applies gradients that are summed over the replicas already, without a second sum.
 
     Called from inside `strategy.run`. Keras 2 has a public switch for it, Keras 3 none: there the

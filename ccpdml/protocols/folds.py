@@ -8,8 +8,10 @@ Source: the benchmark protocol of Musgrave, Belongie and Lim (2020), as the supp
 """
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import tqdm
 from scipy import stats
 
@@ -22,7 +24,7 @@ SCORES = {
 }
 
 
-def summarize(values, confidence=0.95):
+def summarize(values: Sequence[float], confidence: float = 0.95) -> dict:
     """Mean, spread and confidence interval of a few scores.
 
     Args:
@@ -42,7 +44,7 @@ def summarize(values, confidence=0.95):
     return {"mean": mean, "std": std, "low": mean - reach, "high": mean + reach, "count": count}
 
 
-def separated(runs):
+def separated(runs: Sequence[Sequence[dict]]) -> dict:
     """Summarizes the models' own test scores: a repeat counts with the mean of its folds.
 
     Args:
@@ -69,7 +71,13 @@ def concatenate(parts):
     return _unit(np.concatenate([_unit(part) for part in parts], axis=-1))
 
 
-def concatenated(embeddings, labels, gallery=None, gallery_labels=None, max_choices=81):
+def concatenated(
+    embeddings: Sequence[Sequence[np.ndarray]],
+    labels: npt.ArrayLike,
+    gallery: Sequence[Sequence[np.ndarray]] | None = None,
+    gallery_labels: npt.ArrayLike | None = None,
+    max_choices: int = 81,
+) -> dict:
     """Summarizes the scores of concatenated models.
 
     The summary is of the R concatenations of models of one repeat. They share no model, so that

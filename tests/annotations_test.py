@@ -1,0 +1,42 @@
+"""The public names carry types: `py.typed` promises that to editors and checkers."""
+
+import importlib
+import inspect
+
+import pytest
+
+ROOMS = ("ops", "layers", "losses", "models", "data", "metrics", "protocols", "serving")
+
+
+def public_callables(module):
+    """Functions and constructors behind the `__all__` of a room, by name."""
+    for name in module.__all__:
+        thing = getattr(module, name)
+        if inspect.ismodule(thing):
+            own = [v for k, v in vars(thing).items() if not k.startswith("_") and callable(v)]
+            things = [t for t in own if getattr(t, "__module__", None) == thing.__name__]
+        else:
+            things = [thing]
+        for each in things:
+            yield each.__name__, inspect.unwrap(each)
+
+
+def lacking(function):
+    """Arguments without a type, and "return"."""
+    is_class = inspect.isclass(function)
+    signature = inspect.signature(function.__init__ if is_class else function)
+    named = [
+        p for p in signature.parameters.values() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+    ]
+    names = [p.name for p in named if p.annotation is p.empty and p.name != "self"]
+    if not is_class and signature.return_annotation is signature.empty:
+        names.append("return")
+    return names
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_public_signatures_are_annotated(room):
+    module = importlib.import_module(f"ccpdml.{room}")
+    found = {name: lacking(function) for name, function in public_callables(module)}
+    assert found
+    assert {name: names for name, names in found.items() if names} == {}
