@@ -58,6 +58,46 @@ def covering_radius(points: tf.Tensor, centers: tf.Tensor) -> tf.Tensor:
     return tf.reduce_max(nearest, axis=-1)
 
 
+def covering_radii(points: tf.Tensor, centers: tf.Tensor) -> tf.Tensor:
+    """Covering radius of the best 1, 2, ... centers of each class.
+
+    The best are found greedily: each time the center that leaves the smallest radius.
+
+    Args:
+        points: float [num_classes, num_points, dim].
+        centers: float [num_classes, num_centers, dim].
+
+    Returns:
+        float [num_classes, num_centers], not increasing; the last is that of all centers.
+    """
+    measured = distances.euclidean(points, centers)
+    num_centers = measured.shape[-1]
+    nearest = tf.fill(tf.shape(measured)[:2], measured.dtype.max)
+    taken, radii = 0.0, []
+    for _ in range(num_centers):
+        radius_with = tf.reduce_max(tf.minimum(nearest[..., None], measured), axis=1)
+        best = tf.argmin(tf.where(taken > 0.0, measured.dtype.max, radius_with), axis=-1)
+        taken += tf.one_hot(best, num_centers, dtype=measured.dtype)
+        nearest = tf.minimum(nearest, tf.gather(measured, best, axis=2, batch_dims=1))
+        radii.append(tf.reduce_max(nearest, axis=-1))
+    return tf.stack(radii, axis=-1)
+
+
+def radius_of_each(points: tf.Tensor, centers: tf.Tensor) -> tf.Tensor:
+    """Largest distance to each center from the points that have no nearer one; 0 if there are none.
+
+    Args:
+        points: float [num_classes, num_points, dim].
+        centers: float [num_classes, num_centers, dim].
+
+    Returns:
+        float [num_classes, num_centers]; the largest of a class is its `covering_radius`.
+    """
+    measured = distances.euclidean(points, centers)
+    is_nearest = tf.one_hot(tf.argmin(measured, axis=-1), measured.shape[-1], dtype=measured.dtype)
+    return tf.reduce_max(is_nearest * measured, axis=1)
+
+
 def repeated(points: tf.Tensor) -> tf.Tensor:
     """Marks the points that equal an earlier one of their class.
 

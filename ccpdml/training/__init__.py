@@ -10,6 +10,7 @@ from ccpdml.training.learner import MetricLearner
 from ccpdml.training.loop import NonFiniteLossError
 from ccpdml.training.pool import PoolDraw
 from ccpdml.training.preemption import Preempted, Preemption
+from ccpdml.training.proxy_record import ProxyRecord
 from ccpdml.training.reinitialization import ProxyReinitialization
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Preempted",
     "Preemption",
     "ProgressBar",
+    "ProxyRecord",
     "ProxyReinitialization",
     "RetrievalEvaluation",
 ]

@@ -19,6 +19,7 @@ from ccpdml.training.history import History, ProgressBar
 from ccpdml.training.learner import MetricLearner
 from ccpdml.training.loop import NonFiniteLossError
 from ccpdml.training.preemption import Preemption
+from ccpdml.training.proxy_record import ProxyRecord
 
 
 @gin.configurable("train")
@@ -149,7 +150,9 @@ class Experiment:
         selection = self.evaluation(*self._selection())
         stateful = [self.make_early_stopping()]
         if self.make_reinitialization:
-            stateful.insert(0, self.make_reinitialization(self._build_pool(learner)))
+            outer = self.make_reinitialization(self._build_pool(learner))
+            record = ProxyRecord(outer, self.output_dir / "logs" / "proxies")
+            stateful = [outer, record, *stateful]
         history = History(self.output_dir / "logs" / "history.jsonl")
         checkpoint = Checkpoint(self.run_dir / "checkpoints", stateful, every=self.checkpoint_every)
         preemption = Preemption(checkpoint)

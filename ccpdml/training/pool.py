@@ -22,6 +22,10 @@ class PoolDraw:
         batch_size: images embedded at a time, int.
         seed: of the draws, int.
 
+    Attributes:
+        drawn: rows of `image_set` that the last pool is of, int64 [num_classes, pool_size]; None
+            before the first.
+
     Source: supplement, 1.2.
     """
 
@@ -48,6 +52,7 @@ class PoolDraw:
         self.batch_size = batch_size
         self.seed = seed
         self.num_draws = 0
+        self.drawn = None
 
     def __call__(self):
         """Returns the embeddings of a fresh pool, float32 [num_classes, pool_size, dim]."""
@@ -55,6 +60,7 @@ class PoolDraw:
             self.image_set.labels, self.pool_size, self.seed, self.num_draws
         )
         self.num_draws += 1
+        self.drawn = draws
         images, places = draws.reshape(-1), np.arange(draws.size)
         if not self.augmented:
             images, places = np.unique(draws, return_inverse=True)

@@ -1,5 +1,7 @@
 """The outer loop: when a problem instance has converged, pose the next one."""
 
+import dataclasses
+
 import gin
 import numpy as np
 import tensorflow as tf
@@ -8,6 +10,26 @@ from absl import logging
 from ccpdml.ops import coreset, distances, replicas
 from ccpdml.training.monitor import Monitor
 from ccpdml.training.snapshot import Snapshot
+
+
+@dataclasses.dataclass(frozen=True)
+class Placement:
+    """Proxies that were moved; all points are in the space in which k-center compares them.
+
+    Attributes:
+        instance: the problem instance that begins, int.
+        pool: float [num_classes, pool_size, dim].
+        old: the proxies before, float [num_classes, proxies_per_class, dim].
+        new: the proxies after, likewise.
+        picks: place in the pool that each new proxy was picked from, int [num_classes,
+            proxies_per_class].
+    """
+
+    instance: int
+    pool: tf.Tensor
+    old: tf.Tensor
+    new: tf.Tensor
+    picks: tf.Tensor
 
 
 @gin.register
@@ -42,6 +64,10 @@ class ProxyReinitialization(tf.keras.callbacks.Callback):
         jitter: how far repeated picks are moved apart, relative to their length, float.
         seed: of that movement, int.
 
+    Attributes:
+        instance: the problem instance that is being solved, int; None before the first.
+        placement: the `Placement` of this evaluation, or of train begin; None if there was none.
+
     Source: the paper, section 4; supplement, 1.2.
     """
 
@@ -73,6 +99,7 @@ class ProxyReinitialization(tf.keras.callbacks.Callback):
         self.restart_optimizer = restart_optimizer
         self.jitter, self.seed = jitter, seed
         self.instance = None
+        self.placement = None
         self.best = None
 
     def set_model(self, model):
@@ -89,6 +116,7 @@ class ProxyReinitialization(tf.keras.callbacks.Callback):
                 self.best = Snapshot([*model.encoder_weights, model.criterion.head.proxies])
 
     def on_train_begin(self, logs=None):
+        self.placement = None
         if self.instance is not None:
             return
         self.instance = 0
@@ -98,6 +126,7 @@ class ProxyReinitialization(tf.keras.callbacks.Callback):
             self._place(seeds=tf.zeros_like(proxies[:, :1]))
 
     def on_epoch_end(self, epoch, logs=None):
+        self.placement = None
         if self.monitor.update(logs):
             self.best.take()
         logs["problem_instance"] = self.instance
@@ -130,13 +159,17 @@ class ProxyReinitialization(tf.keras.callbacks.Callback):
         logging.info("Problem instance %d: %s", self.instance, report)
         return report
 
+    def comparable(self, points):
+        """Points as k-center compares them: normalized or not."""
+        return self.model.criterion.normalization(points) if self.normalized else points
+
     def _place(self, seeds):
         """Moves the proxies to the core-set of a fresh pool; returns what that changed."""
         head = self.model.criterion.head
-        metric = self.model.criterion.normalization if self.normalized else tf.identity
         old = tf.convert_to_tensor(head.proxies)
         pool = tf.convert_to_tensor(self.draw_pool(), old.dtype)
-        picks = coreset.farthest_first(metric(pool), metric(seeds), head.proxies_per_class)
+        compared = self.comparable(pool)
+        picks = coreset.farthest_first(compared, self.comparable(seeds), head.proxies_per_class)
         chosen = tf.gather(pool, picks, batch_dims=1)
         new, num_padded = coreset.spread_repeated(chosen, self.jitter, (self.seed, self.instance))
         new = replicas.broadcast(new, self.model.distribute_strategy)
@@ -149,11 +182,12 @@ class ProxyReinitialization(tf.keras.callbacks.Callback):
                 head.num_classes,
                 self.jitter,
             )
-        pool, old, new = metric(pool), metric(old), metric(new)
+        old, new = self.comparable(old), self.comparable(new)
+        self.placement = Placement(self.instance, compared, old, new, picks)
         nearest_old = tf.reduce_min(distances.euclidean(new, old), axis=-1)
         return {
-            "covering_radius_before": _mean(coreset.covering_radius(pool, old)),
-            "covering_radius_after": _mean(coreset.covering_radius(pool, new)),
+            "covering_radius_before": _mean(coreset.covering_radius(compared, old)),
+            "covering_radius_after": _mean(coreset.covering_radius(compared, new)),
             "proxy_displacement": _mean(nearest_old),
             "padded_classes": num_padded,
         }

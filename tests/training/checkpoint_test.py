@@ -57,9 +57,10 @@ def run(directory, stop_after=None, steps_per_execution=5, last=()):
     outer = training.ProxyReinitialization(Pool(), patience=2)
     stopping = training.EarlyStopping(patience=100)
     history = training.History(directory / "history.jsonl")
-    checkpoint = training.Checkpoint(directory / "checkpoints", [outer, stopping])
+    record = training.ProxyRecord(outer, directory / "proxies")
+    checkpoint = training.Checkpoint(directory / "checkpoints", [outer, record, stopping])
     epochs, steps = checkpoint.restore(model)
-    callbacks = [Score(), outer, stopping, history, checkpoint, *last]
+    callbacks = [Score(), outer, record, stopping, history, checkpoint, *last]
     preemption = training.Preemption(checkpoint)
     with preemption:
         model.fit(
@@ -80,7 +81,8 @@ def run(directory, stop_after=None, steps_per_execution=5, last=()):
     values = [*model.weights, *moments, *model.prox_center.copies, *outer.best.copies]
     arrays = [np.array(tf.convert_to_tensor(v)) for v in values]
     rows = training.history.read_history(directory / "history.jsonl")
-    return arrays, rows, outer.get_state(), stopping.get_state()
+    proxies = {path.name: path.read_bytes() for path in (directory / "proxies").iterdir()}
+    return arrays, rows, outer.get_state(), stopping.get_state(), proxies
 
 
 @pytest.mark.parametrize("stop_after", [0, 3, 6])
@@ -93,6 +95,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(tmp_path, stop_after, op_determinism)
         np.testing.assert_array_equal(one, other)
     assert whole[1:] == resumed[1:]
     assert len(whole[1]) == NUM_EPOCHS
+    assert len(whole[-1]) == 4  # three instances, and the end
 
 
 def test_a_checkpoint_of_another_method_is_refused(tmp_path):
@@ -107,7 +110,8 @@ def test_fit_does_not_write_over_a_run_by_accident(tmp_path):
     model = tiny.learner(prox_weight=0.1)
     outer = training.ProxyReinitialization(Pool())
     stopping = training.EarlyStopping()
-    checkpoint = training.Checkpoint(tmp_path / "checkpoints", [outer, stopping])
+    record = training.ProxyRecord(outer, tmp_path / "proxies")
+    checkpoint = training.Checkpoint(tmp_path / "checkpoints", [outer, record, stopping])
     with pytest.raises(ValueError, match="Call `restore` before `fit`"):
         model.fit(
             tiny.dataset(), steps_per_epoch=5, callbacks=[Score(), outer, stopping, checkpoint]

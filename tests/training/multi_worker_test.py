@@ -39,6 +39,11 @@ def test_two_processes_train_as_one(tmp_path):
     for row, row_of_two in zip(rows, rows_of_two, strict=True):
         assert row_of_two["loss"] == pytest.approx(row["loss"], rel=1e-5)
         assert row_of_two["val_map_at_r"] == pytest.approx(row["val_map_at_r"], abs=1e-3)
+    firsts = [
+        np.load(tmp_path / run / "logs" / "proxies" / "instance_0000.npz") for run in ("one", "two")
+    ]
+    np.testing.assert_array_equal(firsts[1]["images"], firsts[0]["images"])
+    np.testing.assert_allclose(firsts[1]["curve"], firsts[0]["curve"], rtol=1e-4, atol=1e-4)
     radii = [each[1]["covering_radius_after"] for each in (rows, rows_of_two)]
     assert radii[1] == pytest.approx(radii[0], rel=1e-2)
     tests = [json.loads((tmp_path / run / "results.json").read_text())["test"] for run in RUNS]

@@ -70,12 +70,17 @@ def saved(run_dir):
 
 
 def assert_same_run(one, other):
-    """Checks that two finished runs have the same weights, history and results, to the bit."""
+    """Checks that two finished runs are the same to the bit: weights, history, proxies, results."""
     arrays, arrays_of_other = saved(one), saved(other)
     assert arrays.keys() == arrays_of_other.keys()
     for name, array in arrays.items():
         np.testing.assert_array_equal(arrays_of_other[name], array, err_msg=name)
     texts = [(Path(run) / "logs" / "history.jsonl").read_text() for run in (one, other)]
     assert texts[0] == texts[1]
+    records = [
+        {path.name: path.read_bytes() for path in (Path(run) / "logs" / "proxies").iterdir()}
+        for run in (one, other)
+    ]
+    assert records[0] == records[1]
     results = [json.loads((Path(run) / "results.json").read_text()) for run in (one, other)]
     assert results[0] | {"wall_seconds": 0} == results[1] | {"wall_seconds": 0}
