@@ -1,5 +1,7 @@
 """Curves and views of a run, from plain rows and arrays."""
 
+import itertools
+
 import numpy as np
 
 from ccpdml.reports import style
@@ -8,6 +10,7 @@ WIDTH = 5.6  # inches
 MAX_CLASSES = len(style.COLORS)
 MAX_BACKGROUND = 2000
 MAX_MARKS = 20
+MAX_PANELS = 6
 
 
 def learning_curve(history, path):
@@ -74,6 +77,41 @@ def covering_radius_curve(history, path):
         axes.legend()
 
 
+def covering_radii_curves(lives, path):
+    """Draws how far classes reach from their best 1, 2, ... proxies, before and after replacement.
+
+    A panel per re-initialization, at most 6 evenly spaced ones; both lines are over the same pool.
+
+    Args:
+        lives: `life_cycle.Life` objects of all instances; two or more.
+        path: image file to write.
+
+    Raises:
+        ValueError: if the proxies were never replaced.
+    """
+    pairs = [(old, new) for old, new in itertools.pairwise(lives) if old.end_curve is not None]
+    if not pairs:
+        raise ValueError(f"`lives` must be of two instances or more. Received: {lives=}")
+    pairs = [pairs[i] for i in spread(np.arange(len(pairs)), MAX_PANELS)]
+    num_columns = min(2, len(pairs))
+    num_rows = -(-len(pairs) // num_columns)
+    layout = {"nrows": num_rows, "ncols": num_columns, "sharex": True, "sharey": True}
+    with style.drawing(path, (WIDTH, 1.2 + 1.6 * num_rows), squeeze=False, **layout) as grid:
+        for axes, (old, new) in zip(grid.flat, pairs, strict=False):
+            counts = np.arange(1, len(new.curve) + 1)
+            axes.plot(counts, old.end_curve, "o-", color=style.VERMILION, label="before: trained")
+            axes.plot(counts, new.curve, "s-", color=style.BLUE, label="after: core-set")
+            axes.set_title(f"instance {new.instance}, step {new.born:,}", fontsize="medium")
+            axes.set_ylim(bottom=0.0)
+            axes.xaxis.get_major_locator().set_params(integer=True)
+        for axes in grid.flat[len(pairs) :]:
+            axes.set_axis_off()
+        canvas = grid[0, 0].figure
+        canvas.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper left", ncols=2)
+        canvas.supxlabel("proxies used (the best of each class)", fontsize="medium")
+        canvas.supylabel("mean covering radius", fontsize="medium")
+
+
 def embedding_view(embeddings, labels, proxies, proxy_labels, path, classes=None):
     """Draws embeddings in two dimensions, and the proxies of their classes as stars.
 
@@ -89,11 +127,11 @@ def embedding_view(embeddings, labels, proxies, proxy_labels, path, classes=None
         classes: the classes to color, at most 7; None takes 7 spread evenly over all.
     """
     embeddings, labels = np.asarray(embeddings, np.float64), np.asarray(labels).reshape(-1)
-    classes = _spread(np.unique(labels), MAX_CLASSES) if classes is None else classes
+    classes = spread(np.unique(labels), MAX_CLASSES) if classes is None else classes
     shown = np.isin(labels, classes)
     project, names = _projection(embeddings[shown])
     with style.drawing(path, (WIDTH, 4.6)) as axes:
-        background = _spread(np.flatnonzero(~shown), MAX_BACKGROUND)
+        background = spread(np.flatnonzero(~shown), MAX_BACKGROUND)
         axes.scatter(*project(embeddings[background]).T, s=5, color=style.PALE, linewidths=0)
         for label, color in zip(classes, style.COLORS, strict=False):
             points = project(embeddings[labels == label])
@@ -110,6 +148,13 @@ def reinitializations(history):
     return [row for row in history if row.get("covering_radius_after") is not None]
 
 
+def spread(values, most):
+    """At most `most` of an array, evenly spaced; the first and the last are among them."""
+    if len(values) <= most:
+        return values
+    return values[np.linspace(0, len(values) - 1, most).round().astype(int)]
+
+
 def _draw_instances(panels, history):
     """Marks where a problem instance begins, numbered along the top."""
     starts = [row["step"] for row in reinitializations(history)]
@@ -117,7 +162,7 @@ def _draw_instances(panels, history):
         for step in starts:
             axes.axvline(step, color=style.ORANGE, linewidth=1.0, linestyle=(0, (4, 2)), zorder=1)
     if starts:
-        shown = _spread(np.arange(len(starts)), MAX_MARKS)
+        shown = spread(np.arange(len(starts)), MAX_MARKS)
         top = panels[0].secondary_xaxis("top")
         top.set_xticks([starts[i] for i in shown], [f"{i + 1}" for i in shown])
         top.tick_params(colors=style.ORANGE, length=0)
@@ -163,10 +208,3 @@ def _projection(points):
         f"principal axis {i + 1} ({share:.0f} % of variance)" for i, share in enumerate(shares)
     ]
     return lambda x: (x - center) @ axes[:2].T, names
-
-
-def _spread(values, most):
-    """At most `most` of `values`, evenly spaced."""
-    if len(values) <= most:
-        return values
-    return values[np.linspace(0, len(values) - 1, most).round().astype(int)]

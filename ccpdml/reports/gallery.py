@@ -1,14 +1,10 @@
-"""Pictures of what a search finds."""
-
-import os
-from pathlib import Path
+"""Pictures of what a search finds, and of the images that proxies were born from."""
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
-from ccpdml.reports import style
+from ccpdml.reports import figures, sheet
 
-FRAME, GAP, LINE, MARGIN = 4, 8, 18, 10
+MOST_INSTANCES, MOST_PROXIES = 5, 10
 
 
 def retrieval_gallery(
@@ -19,7 +15,7 @@ def retrieval_gallery(
     queries=None,
     gallery_images=None,
     gallery_labels=None,
-    captions=None,
+    titles=None,
     class_names=None,
     tile_size=96,
 ):
@@ -34,8 +30,8 @@ def retrieval_gallery(
         path: image file to write.
         queries: index into `images` of each query, int [num_queries]; None: the first ones.
         gallery_images, gallery_labels: what `neighbors` points into; None: `images`, `labels`.
-        captions: text under each query, [num_queries]; None: as under the others.
-        class_names: text under an image by its label, a sequence or dict; None: the label.
+        titles: text above each row, [num_queries]; None: the class of the query.
+        class_names: text under a neighbor by its label, a sequence or dict; None: the label.
         tile_size: width and height of a picture in pixels, int.
 
     Raises:
@@ -52,100 +48,70 @@ def retrieval_gallery(
         gallery_images, gallery_labels = images, labels
     gallery_labels = np.asarray(gallery_labels).reshape(-1)
     name = str if class_names is None else class_names.__getitem__
-    sheet = _Sheet(*neighbors.shape, tile_size)
+    num_rows, num_neighbors = neighbors.shape
+    page = sheet.Sheet(num_rows, num_neighbors + 1, tile_size, space_after_first=True)
     for row, (query, found) in enumerate(zip(queries, neighbors, strict=True)):
-        caption = name(labels[query]) if captions is None else captions[row]
-        sheet.place(row, 0, _picture(images, query), caption)
-        for rank, index in enumerate(found, start=1):
+        page.title(row, name(labels[query]) if titles is None else titles[row])
+        page.place(row, 0, sheet.picture(images, query), "query")
+        for column, index in enumerate(found, start=1):
             right = gallery_labels[index] == labels[query]
-            sheet.place(
-                row, rank, _picture(gallery_images, index), name(gallery_labels[index]), right
-            )
-    sheet.save(path)
+            caption = name(gallery_labels[index])
+            page.place(row, column, sheet.picture(gallery_images, index), caption, right)
+    page.save(path)
 
 
-def best_and_worst(scores, count):
-    """Queries to show: the `count` with the highest scores, then the `count` with the lowest.
+def birth_gallery(lives, images, class_names, path, classes, tile_size=80):
+    """Draws the images that proxies were born from, in a row per class and problem instance.
+
+    Under each: how far the proxy moved until its instance ended, and the largest distance from a
+    point of its pool that had no nearer proxy.
+
+    Args:
+        lives: `life_cycle.Life` objects; at most 5 of them, evenly spaced, are shown.
+        images: what `Life.images` points into, as of `retrieval_gallery`.
+        class_names: name by label.
+        path: image file to write.
+        classes: labels to show.
+        tile_size: width and height of a picture in pixels, int.
+
+    Raises:
+        ValueError: if no life has images.
+    """
+    lives = [life for life in lives if life.images is not None]
+    if not lives:
+        raise ValueError(f"`lives` must tell the images of proxies. Received: {lives=}")
+    lives = [lives[i] for i in figures.spread(np.arange(len(lives)), MOST_INSTANCES)]
+    proxies = figures.spread(np.arange(lives[0].images.shape[1]), MOST_PROXIES)
+    page = sheet.Sheet(len(classes) * len(lives), len(proxies), tile_size, caption_lines=2)
+    places = [(label, life) for label in classes for life in lives]
+    for row, (label, life) in enumerate(places):
+        page.title(row, f"{class_names[label]}, instance {life.instance}: {life.span}")
+        for column, proxy in enumerate(proxies):
+            moved = "" if life.moved is None else f"moved {life.moved[label, proxy]:.2f}"
+            caption = f"{moved}\nradius {life.radius[label, proxy]:.2f}"
+            image = sheet.picture(images, life.images[label, proxy])
+            page.place(row, column, image, caption)
+    page.save(path)
+
+
+def best_and_worst(scores, labels, num_best, num_worst):
+    """Queries to show: those with the highest scores, best first, and the lowest, worst first.
 
     Args:
         scores: float [num_queries], such as 'mean_average_precision_at_r' of
             `metrics.per_query`; NaN (no match) is never chosen.
-        count: int.
+        labels: [num_queries]; of a class at most one query is chosen for each end.
+        num_best, num_worst: ints.
 
     Returns:
-        Int [2 * count], or fewer if there are fewer queries.
+        Int [num_best] and int [num_worst], or fewer if there are fewer classes; of equal scores
+        the first.
     """
+    scores, labels = np.asarray(scores), np.asarray(labels).reshape(-1)
     scored = np.flatnonzero(~np.isnan(scores))
-    order = scored[np.argsort(scores[scored], kind="stable")]
-    count = min(count, len(order) // 2)
-    return np.concatenate([order[::-1][:count], order[:count]])
-
-
-class _Sheet:
-    """A white page with a head line, and framed tiles with a caption in rows and columns."""
-
-    def __init__(self, num_rows, num_neighbors, tile_size):
-        self.tile_size, self.step = tile_size, tile_size + GAP
-        width = 2 * MARGIN + (num_neighbors + 1) * self.step + GAP
-        height = 2 * MARGIN + LINE + num_rows * (self.step + LINE)
-        self.page = Image.new("RGB", (width, height), "white")
-        self.draw = ImageDraw.Draw(self.page)
-        self.font = ImageFont.load_default(12)
-        self._write(0, MARGIN, "query")
-        for rank in range(1, num_neighbors + 1):
-            self._write(rank, MARGIN, "nearest" if rank == 1 else f"{rank}")
-
-    def place(self, row, column, picture, caption, right=None):
-        """Puts a picture; `right` None is a query's plain frame."""
-        left, top = self._left(column), MARGIN + LINE + row * (self.step + LINE)
-        color = style.GRAY if right is None else style.GREEN if right else style.VERMILION
-        box = (left, top, left + self.tile_size - 1, top + self.tile_size - 1)
-        self.draw.rectangle(box, fill=color)
-        inner = self.tile_size - 2 * FRAME
-        picture = _fitted(picture, inner)
-        offset = (inner - picture.width) // 2 + FRAME, (inner - picture.height) // 2 + FRAME
-        self.page.paste(picture, (left + offset[0], top + offset[1]))
-        if right is not None:
-            self._mark(left, top, right, color)
-        self._write(column, top + self.tile_size + 1, caption)
-
-    def save(self, path):
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        self.page.save(path)
-
-    def _left(self, column):
-        return MARGIN + column * self.step + (GAP if column else 0)
-
-    def _write(self, column, top, text):
-        text = str(text)
-        while self.draw.textlength(text, font=self.font) > self.tile_size and len(text) > 2:
-            text = text[:-2] + "…"
-        self.draw.text((self._left(column), top), text, fill=style.GRAY, font=self.font)
-
-    def _mark(self, left, top, right, color):
-        """A tick or a cross in the corner, for those who cannot tell the two frames apart."""
-        self.draw.rectangle((left, top, left + 17, top + 17), fill=color)
-        tick, cross = [(4, 9), (7, 13), (13, 4)], [(5, 5), (12, 12)]
-        strokes = [tick] if right else [cross, [(5, 12), (12, 5)]]
-        for stroke in strokes:
-            points = [(left + x, top + y) for x, y in stroke]
-            self.draw.line(points, fill="white", width=2)
-
-
-def _picture(images, index):
-    image = images[index]
-    if isinstance(image, (str, os.PathLike)):
-        return Image.open(image).convert("RGB")
-    image = np.asarray(image)
-    if image.dtype != np.uint8:
-        raise ValueError(f"Images must be uint8 or paths. Received: dtype={image.dtype}")
-    return Image.fromarray(image.squeeze(-1) if image.shape[2:] == (1,) else image).convert("RGB")
-
-
-def _fitted(picture, size):
-    """Scaled so that the longer side is `size`; small pictures keep their hard pixels."""
-    scale = size / max(picture.size)
-    shape = [max(1, round(scale * side)) for side in picture.size]
-    return picture.resize(
-        shape, Image.Resampling.NEAREST if scale > 2 else Image.Resampling.LANCZOS
-    )
+    ends = []
+    for sign, count in ((-1.0, num_best), (1.0, num_worst)):
+        order = scored[np.argsort(sign * scores[scored], kind="stable")]
+        _, firsts = np.unique(labels[order], return_index=True)
+        ends.append(order[np.sort(firsts)[:count]])
+    return tuple(ends)

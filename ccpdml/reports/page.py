@@ -2,16 +2,22 @@
 
 from pathlib import Path
 
-from ccpdml.reports import comparisons, figures, markup, runs, tables
+from ccpdml.reports import comparisons, figures, life_cycle, markup, runs, tables
 
 TITLE = "Retrieval results"
 CAPTIONS = {
     "learning_curve": "Validation scores and loss; proxies were re-initialized at the dashed lines",
     "covering_radius": "How far a class reaches from its proxies, on average over classes",
+    "covering_radii": "How far a class reaches from the best few of its proxies, on average over "
+    "classes: those that were trained, and those that replace them",
     "embeddings": "Embeddings of training images and proxies",
-    "retrieval": "Test queries and their nearest images",
+    "retrieval": "Test queries, evenly spaced over the classes, and their nearest images",
+    "best_queries": "The test queries with the highest average precision at R (AP), one of a class",
+    "worst_queries": "The test queries with the lowest average precision at R (AP), one of a class",
+    "proxy_births": "The images that proxies were born from; how far each proxy moved until it was "
+    "replaced, and the largest distance from an image of its pool that had no nearer proxy",
 }
-GALLERIES = ("retrieval",)
+GALLERIES = ("retrieval", "best_queries", "worst_queries", "proxy_births")
 BESIDE = "MAP@R beside the published one; the bar is the 95 % confidence interval"
 CURVES = "Validation scores of all runs"
 FOLD_CURVES = "Validation scores of every run, by the fold that validates"
@@ -29,6 +35,13 @@ NOTE_PUBLISHED = (
 NOTE_FOLDS = (
     "Separated: the mean of the models of all folds, each on its own. Concatenated: their "
     "embeddings side by side, one repeat at a time. Both intervals are over repeats."
+)
+
+NOTE_LIVES = (
+    "Images: how many different ones the proxies were born from. Radius: the largest distance from "
+    "an image of the pool that has no nearer proxy, on average over proxies; at the end, in the "
+    "pool of their successors. Moved: the distance from birth to the end of the instance. "
+    "Distances are those in which k-center picks proxies."
 )
 
 
@@ -117,16 +130,22 @@ def _about(item):
 
 def _run(run):
     alarms = [markup.element("p", text, "alarm") for text in run.results.get("alarms", [])]
-    pictures = [
-        markup.figure(path.read_bytes(), _caption(path.stem), _kind(path.stem))
-        for path in sorted(run.figures, key=_place)
-    ]
+    paths = sorted(run.figures, key=_place)
+    curves, galleries = (
+        [
+            markup.figure(path.read_bytes(), _caption(path.stem), "gallery" if wide else "")
+            for path in paths
+            if (path.stem in GALLERIES) == wide
+        ]
+        for wide in (False, True)
+    )
     return [
         *alarms,
         _scores(run.results),
         markup.facts(_facts(run.results)),
-        markup.figures(pictures),
-        *_instances(run.history),
+        markup.figures(curves),
+        *(_lives(run.lives) if run.lives else _instances(run.history)),
+        markup.figures(galleries),
     ]
 
 
@@ -190,6 +209,15 @@ def _facts(results):
     }
 
 
+def _lives(lives):
+    """A table of what became of the proxies of each problem instance."""
+    return [
+        markup.element("h3", "Life of the proxies"),
+        markup.element("p", NOTE_LIVES, "note"),
+        markup.table(life_cycle.COLUMNS, life_cycle.table(lives), "narrow"),
+    ]
+
+
 def _instances(history):
     """A table of the re-initializations of the proxies."""
     columns = {
@@ -217,10 +245,6 @@ def _place(path):
     """Figures that are known come first, in the order of `CAPTIONS`."""
     known = list(CAPTIONS)
     return known.index(path.stem) if path.stem in known else len(known)
-
-
-def _kind(stem):
-    return "gallery" if stem in GALLERIES else ""
 
 
 def _joined(values):

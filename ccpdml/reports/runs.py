@@ -4,6 +4,8 @@ import dataclasses
 import json
 from pathlib import Path
 
+from ccpdml.reports import life_cycle
+
 
 @dataclasses.dataclass(frozen=True)
 class Run:
@@ -16,6 +18,7 @@ class Run:
         history: dicts of `logs/history.jsonl`, one per evaluation.
         config: gin bindings by name, str -> str.
         figures: the paths of its figures, in alphabetical order.
+        lives: of its proxies, `life_cycle.Life` objects; empty if they were not recorded.
     """
 
     name: str
@@ -24,6 +27,7 @@ class Run:
     history: list
     config: dict
     figures: list
+    lives: list
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +83,7 @@ def _read(directory, name):
         history=_lines(directory / "logs" / "history.jsonl"),
         config=_bindings(directory / "config.gin"),
         figures=sorted((directory / "figures").glob("*.png")),
+        lives=life_cycle.read(directory / "logs" / "proxies"),
     )
 
 

@@ -59,6 +59,7 @@ class RetrievalEvaluation(tf.keras.callbacks.Callback):
     Attributes:
         embeddings: of the validation images, as last evaluated, float32 [n, dim]; or None.
         gallery_embeddings: likewise, of the gallery; None if there is none.
+        query_scores: of each validation image, as of `metrics.per_query`; or None.
     """
 
     def __init__(self, validation_data, gallery_data=None, recall_at=(), prefix="val_", verbose=0):
@@ -68,13 +69,14 @@ class RetrievalEvaluation(tf.keras.callbacks.Callback):
         self.recall_at = tuple(recall_at)
         self.prefix = prefix
         self.verbose = verbose
-        self.embeddings = self.gallery_embeddings = None
+        self.embeddings = self.gallery_embeddings = self.query_scores = None
 
     def evaluate(self, learner):
         """Returns the scores of `learner` as a dictionary, without prefix, equal on all workers."""
         self.embeddings = embed(learner, self.images, self.verbose)
         self.gallery_embeddings = self.gallery and embed(learner, self.gallery[0], self.verbose)
-        scores = metrics.average(self._per_query(learner.distribute_strategy))
+        self.query_scores = self._per_query(learner.distribute_strategy)
+        scores = metrics.average(self.query_scores)
         names = LOG_NAMES | {f"recall_at_{k}": f"recall_at_{k}" for k in self.recall_at}
         return {short: scores[name] for name, short in names.items()}
 

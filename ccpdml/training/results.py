@@ -8,14 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from ccpdml import files, metrics, models
-from ccpdml.reports import figures
-from ccpdml.reports import gallery as galleries
 from ccpdml.serving import description
-from ccpdml.training import evaluation
-from ccpdml.training.history import read_history
-
-NUM_GALLERY_QUERIES = 8
-NUM_NEIGHBORS = 10
+from ccpdml.training import evaluation, pictures
 
 
 def write(experiment, learner, best_step, seconds):
@@ -64,7 +58,7 @@ def write(experiment, learner, best_step, seconds):
     if gallery is not None:
         sides |= {"gallery": gallery, "gallery_labels": test.gallery[1]}
     np.savez(run_dir / "test_embeddings.npz", **sides)
-    draw(experiment, learner, query, gallery)
+    pictures.draw(experiment, learner, test)
     # Last: where it is, the run is complete.
     files.write_text(run_dir / "results.json", json.dumps(results, indent=1) + "\n")
     return results
@@ -80,40 +74,4 @@ def save_encoder(experiment, learner):
         description.describe(
             encoder, experiment.evaluation_view, learner.preprocess, normalization
         ),
-    )
-
-
-def draw(experiment, learner, query, gallery):
-    """Draws the figures of a run: curves, embeddings with proxies, a retrieval gallery."""
-    folder = experiment.output_dir / "figures"
-    folder.mkdir(exist_ok=True)
-    history = read_history(experiment.output_dir / "logs" / "history.jsonl")
-    figures.learning_curve(history, folder / "learning_curve.png")
-    train = experiment.splits.train
-    proxies, proxy_labels = evaluation.proxies(learner)
-    if proxies is not None:
-        figures.covering_radius_curve(history, folder / "covering_radius.png")
-    embeddings = evaluation.embed(learner, experiment.evaluation(train).images)
-    path = folder / "embeddings.png"
-    figures.embedding_view(embeddings, train.labels, proxies, proxy_labels, path)
-    _draw_gallery(experiment.splits, query, gallery, folder / "retrieval.png")
-
-
-def _draw_gallery(splits, query, gallery, path):
-    """Draws some test queries, evenly spaced over the set, and their nearest images."""
-    rows = np.linspace(0, len(splits.test) - 1, NUM_GALLERY_QUERIES).astype(int)
-    searched = splits.test if gallery is None else splits.gallery
-    if gallery is None:
-        neighbors = metrics.nearest(query, k=min(NUM_NEIGHBORS, len(query) - 1))[0][rows]
-    else:
-        neighbors = metrics.nearest(query[rows], gallery, k=min(NUM_NEIGHBORS, len(gallery)))[0]
-    galleries.retrieval_gallery(
-        splits.test.images,
-        splits.test.labels,
-        neighbors,
-        path,
-        queries=rows,
-        gallery_images=searched.images,
-        gallery_labels=searched.labels,
-        captions=[splits.test.class_names[splits.test.labels[row]] for row in rows],
     )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ccpdml.reports import figures, gallery, style
+from ccpdml.reports import figures, gallery, life_cycle, style
 
 
 def history(num_rows, reinitialized=()):
@@ -94,7 +94,7 @@ def test_a_gallery_of_other_images_than_the_queries(tmp_path):
         tmp_path / "gallery.png",
         gallery_images=white,
         gallery_labels=[1, 0],
-        captions=["51 %"],
+        titles=["a title"],
         class_names=["a very long name that does not fit under a small picture", "b"],
     )
     found = colors_of(tmp_path / "gallery.png")
@@ -109,7 +109,62 @@ def test_bad_galleries_are_named(tmp_path):
         gallery.retrieval_gallery(images, [0, 1], [[1]], tmp_path / "gallery.png", queries=[0, 1])
 
 
-def test_best_and_worst_queries_leave_out_those_without_a_match():
-    scores = np.array([0.5, np.nan, 1.0, 0.0, 0.2])
-    np.testing.assert_array_equal(gallery.best_and_worst(scores, 1), [2, 3])
-    np.testing.assert_array_equal(gallery.best_and_worst(scores, 9), [2, 0, 3, 4])
+def test_best_and_worst_queries_are_of_different_classes_and_have_a_match():
+    scores = np.array([0.5, np.nan, 1.0, 0.0, 0.2, 1.0, 0.1])
+    labels = [0, 1, 2, 0, 3, 2, 3]
+    best, worst = gallery.best_and_worst(scores, labels, 2, 1)
+    np.testing.assert_array_equal(best, [2, 0])
+    np.testing.assert_array_equal(worst, [3])
+    best, worst = gallery.best_and_worst(scores, labels, 9, 9)
+    np.testing.assert_array_equal(best, [2, 0, 4])
+    np.testing.assert_array_equal(worst, [3, 6, 2])
+
+
+def lives(num_instances, num_classes=3, num_proxies=2, with_images=True):
+    """Made-up proxies of a few instances, the last of which was not replaced."""
+    shape = (num_classes, num_proxies)
+    found = []
+    for number in range(num_instances):
+        is_last = number == num_instances - 1
+        curve = np.linspace(0.9, 0.4, num_proxies)
+        found.append(
+            life_cycle.Life(
+                instance=number,
+                born=100 * number,
+                ended=100 * number + 100,
+                replaced=not is_last,
+                images=np.arange(num_classes * num_proxies).reshape(shape) if with_images else None,
+                radius=np.full(shape, 0.5),
+                curve=curve,
+                moved=np.full(shape, 0.25),
+                end_radius=None if is_last else np.full(shape, 0.7),
+                end_curve=None if is_last else curve + 0.1,
+            )
+        )
+    return found
+
+
+@pytest.mark.parametrize("num_instances", [2, 3, 20])
+@pytest.mark.parametrize("num_proxies", [1, 8])
+def test_covering_radii_are_drawn_before_and_after(tmp_path, num_instances, num_proxies):
+    found = lives(num_instances, num_proxies=num_proxies)
+    figures.covering_radii_curves(found, tmp_path / "curves.png")
+    assert {rgb(style.BLUE), rgb(style.VERMILION)} <= colors_of(tmp_path / "curves.png")
+
+
+def test_covering_radii_of_one_instance_are_an_error(tmp_path):
+    with pytest.raises(ValueError, match="two instances"):
+        figures.covering_radii_curves(lives(1), tmp_path / "curves.png")
+
+
+def test_births_show_the_image_of_each_proxy(tmp_path):
+    reds = np.arange(10, 130, 10)
+    images = np.zeros((12, 6, 6, 3), np.uint8)
+    images[..., 0] = reds[:, None, None]
+    arguments = (images, ["a", "b", "c"], tmp_path / "births.png", [0, 2])
+    gallery.birth_gallery(lives(7, num_proxies=4), *arguments)
+    found = colors_of(tmp_path / "births.png")
+    shown = {value for value in reds.tolist() if (value, 0, 0) in found}
+    assert shown == {10, 20, 30, 40, 90, 100, 110, 120}  # of the first and the third class
+    with pytest.raises(ValueError, match="images of proxies"):
+        gallery.birth_gallery(lives(2, with_images=False), *arguments)

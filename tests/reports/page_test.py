@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from ccpdml.reports import page, published, runs, tables
+from tests.reports import life_cycle_test
 
 
 def make_run(directory, map_at_r=0.48, seed=0, config="", **results):
@@ -192,6 +193,16 @@ def test_tables_beside_the_page(tmp_path):
     assert float(row["map_at_r_published"]) == 47.97
     assert row["verdict"] == "reproduced"
     assert (tmp_path / "report.md").read_text().count("\n") == 3
+
+
+def test_the_life_of_proxies_is_told(tmp_path):
+    run = make_run(tmp_path / "one")
+    for number in range(2):
+        life_cycle_test.write(run / "logs" / "proxies", number, 450 * number, with_old=number > 0)
+    page.write_report([run], tmp_path / "report.html")
+    text = " ".join(Page((tmp_path / "report.html").read_text()).text)
+    assert "Life of the proxies" in text
+    assert "not replaced" in text
 
 
 def test_alarms_are_shown(tmp_path):

@@ -30,7 +30,10 @@ def test_a_run_leaves_a_directory_that_describes_itself(tmp_path):
     for name in (*names, "encoder.keras", "encoder.json"):
         assert (tmp_path / name).stat().st_size > 0
     figures = {path.stem for path in (tmp_path / "figures").glob("*.png")}
-    assert figures == {"learning_curve", "covering_radius", "embeddings", "retrieval"}
+    assert figures == {
+        *("learning_curve", "covering_radius", "embeddings", "retrieval"),
+        *("best_queries", "worst_queries", "proxy_births"),
+    }
 
 
 @pytest.mark.parametrize("file", ["digits_triplet_base", "digits_c2_proxies"])

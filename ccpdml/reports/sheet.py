@@ -1,0 +1,105 @@
+"""A page of pictures in rows and columns, drawn with Pillow."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from ccpdml.reports import style
+
+FRAME, GAP, LINE, MARGIN = 4, 8, 18, 10
+
+
+class Sheet:
+    """A white page of framed pictures: above each row a title, under each picture a caption.
+
+    Args:
+        num_rows, num_columns: of pictures, ints.
+        tile_size: width and height of a picture with its frame, in pixels.
+        caption_lines: room under a picture, in lines of text.
+        space_after_first: whether the first column stands apart from the others.
+    """
+
+    def __init__(self, num_rows, num_columns, tile_size, caption_lines=1, space_after_first=False):
+        self.tile_size, self.step = tile_size, tile_size + GAP
+        self.row_step = LINE + tile_size + GAP + caption_lines * LINE
+        self.space = GAP if space_after_first else 0
+        self.width = 2 * MARGIN + num_columns * self.step + self.space
+        self.page = Image.new("RGB", (self.width, 2 * MARGIN + num_rows * self.row_step), "white")
+        self.draw = ImageDraw.Draw(self.page)
+        self.font = ImageFont.load_default(12)
+
+    def title(self, row, text):
+        """Writes a line above a row."""
+        top = MARGIN + row * self.row_step
+        self._write(MARGIN, top, text, self.width - 2 * MARGIN, "black")
+
+    def place(self, row, column, picture, caption="", right=None):
+        """Puts a picture.
+
+        Args:
+            row, column: where, ints.
+            picture: a Pillow image.
+            caption: text, of one or more lines.
+            right: True frames it in green with a tick, False in red with a cross, None in gray.
+        """
+        left = MARGIN + column * self.step + (self.space if column else 0)
+        top = MARGIN + LINE + row * self.row_step
+        color = style.GRAY if right is None else style.GREEN if right else style.VERMILION
+        box = (left, top, left + self.tile_size - 1, top + self.tile_size - 1)
+        self.draw.rectangle(box, fill=color)
+        picture = _fitted(picture, self.tile_size - 2 * FRAME)
+        offsets = [(self.tile_size - side) // 2 for side in picture.size]
+        self.page.paste(picture, (left + offsets[0], top + offsets[1]))
+        if right is not None:
+            self._mark(left, top, right, color)
+        for number, line in enumerate(str(caption).splitlines()):
+            below = top + self.tile_size + 1 + number * LINE
+            self._write(left, below, line, self.tile_size, style.GRAY)
+
+    def save(self, path):
+        """Writes the page to an image file, whose folder is made."""
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        self.page.save(path)
+
+    def _write(self, left, top, text, room, color):
+        text = str(text)
+        while self.draw.textlength(text, font=self.font) > room and len(text) > 2:
+            text = text[:-2] + "…"
+        self.draw.text((left, top), text, fill=color, font=self.font)
+
+    def _mark(self, left, top, right, color):
+        """A tick or a cross in the corner, for those who cannot tell the two frames apart."""
+        self.draw.rectangle((left, top, left + 17, top + 17), fill=color)
+        tick, cross = [(4, 9), (7, 13), (13, 4)], [(5, 5), (12, 12)]
+        strokes = [tick] if right else [cross, [(5, 12), (12, 5)]]
+        for stroke in strokes:
+            points = [(left + x, top + y) for x, y in stroke]
+            self.draw.line(points, fill="white", width=2)
+
+
+def picture(images, index):
+    """One of some images as a Pillow image in RGB.
+
+    Args:
+        images: uint8 [n, height, width] or [n, height, width, 1 or 3], or a sequence of paths.
+        index: which, int.
+
+    Raises:
+        ValueError: if the images are neither uint8 nor paths.
+    """
+    image = images[index]
+    if isinstance(image, (str, os.PathLike)):
+        return Image.open(image).convert("RGB")
+    image = np.asarray(image)
+    if image.dtype != np.uint8:
+        raise ValueError(f"Images must be uint8 or paths. Received: dtype={image.dtype}")
+    return Image.fromarray(image.squeeze(-1) if image.shape[2:] == (1,) else image).convert("RGB")
+
+
+def _fitted(image, size):
+    """Scaled so that the longer side is `size`; small images keep their hard pixels."""
+    scale = size / max(image.size)
+    shape = [max(1, round(scale * side)) for side in image.size]
+    return image.resize(shape, Image.Resampling.NEAREST if scale > 2 else Image.Resampling.LANCZOS)

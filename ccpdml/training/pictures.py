@@ -1,0 +1,95 @@
+"""The figures that a finished run leaves."""
+
+import numpy as np
+
+from ccpdml import metrics
+from ccpdml.reports import figures, gallery, life_cycle
+from ccpdml.training import evaluation
+from ccpdml.training.history import read_history
+
+NUM_QUERIES, NUM_BEST, NUM_WORST = 8, 4, 8
+NUM_NEIGHBORS = 10
+NUM_CLASSES_OF_BIRTHS = 3
+
+
+def draw(experiment, learner, test):
+    """Draws curves, embeddings with proxies, the life of proxies, and retrieval galleries.
+
+    Args:
+        experiment: the `Experiment` that is over.
+        learner: its learner, holding the best weights.
+        test: the `RetrievalEvaluation` of the test classes, evaluated.
+    """
+    folder = experiment.output_dir / "figures"
+    folder.mkdir(exist_ok=True)
+    history = read_history(experiment.output_dir / "logs" / "history.jsonl")
+    figures.learning_curve(history, folder / "learning_curve.png")
+    _draw_embeddings(experiment, learner, folder / "embeddings.png")
+    if hasattr(learner.criterion, "head"):
+        figures.covering_radius_curve(history, folder / "covering_radius.png")
+    _draw_lives(experiment, folder)
+    _draw_queries(experiment.splits, test, folder)
+
+
+def _draw_embeddings(experiment, learner, path):
+    train = experiment.splits.train
+    embeddings = evaluation.embed(learner, experiment.evaluation(train).images)
+    figures.embedding_view(embeddings, train.labels, *evaluation.proxies(learner), path)
+
+
+def _draw_lives(experiment, folder):
+    """Draws the covering radii around re-initializations, and where proxies were born."""
+    lives = life_cycle.read(experiment.output_dir / "logs" / "proxies")
+    if any(life.replaced for life in lives):
+        figures.covering_radii_curves(lives, folder / "covering_radii.png")
+    if any(life.images is not None for life in lives):
+        train = experiment.splits.train
+        classes = figures.spread(np.arange(train.num_classes), NUM_CLASSES_OF_BIRTHS)
+        path = folder / "proxy_births.png"
+        gallery.birth_gallery(lives, train.images, train.class_names, path, classes)
+
+
+def _draw_queries(splits, test, folder):
+    """Draws some test queries evenly spaced over the set, the best, and the worst."""
+    scores = test.query_scores["mean_average_precision_at_r"]
+    best, worst = gallery.best_and_worst(scores, splits.test.labels, NUM_BEST, NUM_WORST)
+    some = figures.spread(np.arange(len(splits.test)), NUM_QUERIES)
+    for name, rows in (("retrieval", some), ("best_queries", best), ("worst_queries", worst)):
+        if len(rows):
+            _draw_gallery(splits, test, rows, folder / f"{name}.png")
+
+
+def _draw_gallery(splits, test, rows, path):
+    searched = splits.test if test.gallery is None else splits.gallery
+    names = splits.test.class_names
+    scores = test.query_scores["mean_average_precision_at_r"][rows]
+    labels, counts = splits.test.labels[rows], test.query_scores["num_matches"][rows]
+    gallery.retrieval_gallery(
+        splits.test.images,
+        splits.test.labels,
+        _neighbors(test, rows),
+        path,
+        queries=rows,
+        gallery_images=searched.images,
+        gallery_labels=searched.labels,
+        class_names=names,
+        titles=[
+            f"{names[label]}: " + (f"AP {100 * score:.1f} %, R = {count}" if count else "no match")
+            for label, score, count in zip(labels, scores, counts, strict=True)
+        ],
+    )
+
+
+def _neighbors(test, rows):
+    """The nearest images of some queries, none of which is the query itself, int [rows, k]."""
+    query = test.embeddings[rows]
+    if test.gallery is not None:
+        gallery_embeddings = test.gallery_embeddings
+        return metrics.nearest(
+            query, gallery_embeddings, min(NUM_NEIGHBORS, len(gallery_embeddings))
+        )[0]
+    count = min(NUM_NEIGHBORS + 1, len(test.embeddings))
+    found = metrics.nearest(query, test.embeddings, count)[0]
+    # One more than is shown: among equal images the query need not come first.
+    others = [own[own != row][: count - 1] for own, row in zip(found, rows, strict=True)]
+    return np.array(others)
