@@ -69,6 +69,6 @@ def is_image(path):
 
 
 def _image_set(root, classes):
-    paths = [path for images in classes.values() for path in images]
+    paths = [path.relative_to(root) for images in classes.values() for path in images]
     labels = [name for name, images in classes.items() for _ in images]
     return files(root, paths, labels)

@@ -84,6 +84,15 @@ def test_data_set_may_be_named_by_its_own_folder_or_the_environment(tmp_path, mo
     assert load("sop", None).train.paths == expected
 
 
+@pytest.mark.parametrize("make", [miniatures.folder_of_classes, miniatures.folder_with_test])
+def test_a_folder_may_be_named_from_the_working_directory(make, tmp_path, monkeypatch):
+    expected = load("folder", make(tmp_path)).train.paths
+    monkeypatch.chdir(tmp_path)
+    (folder,) = tmp_path.iterdir()
+    relative = load("folder", folder.name).train.paths
+    assert [str(tmp_path / path) for path in relative] == list(expected)
+
+
 def test_right_counts_are_accepted(tmp_path, monkeypatch):
     published = {"development": (60, 12), "test": (20, 4)}
     benchmark = dataclasses.replace(loading.BENCHMARKS["sop"], published=published)
