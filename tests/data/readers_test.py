@@ -117,3 +117,13 @@ def test_what_is_no_image_of_the_folder_is_left_out(tmp_path):
         (root / extra).parent.mkdir(exist_ok=True)
         (root / extra).write_bytes(b"")
     assert load("folder", root).info == before.info
+
+
+@pytest.mark.parametrize("key", ["folder_of_classes", "csv_with_gallery"])
+def test_a_root_may_be_relative(tmp_path, monkeypatch, key):
+    name, make = miniatures.MINIATURES[key]
+    root = make(tmp_path)
+    expected = [str(path) for path in load(name, root).train.paths]
+    monkeypatch.chdir(tmp_path.parent)
+    relative = load(name, root.relative_to(tmp_path.parent)).train.paths
+    assert [str(tmp_path.parent / path) for path in relative] == expected
