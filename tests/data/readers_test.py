@@ -119,11 +119,9 @@ def test_what_is_no_image_of_the_folder_is_left_out(tmp_path):
     assert load("folder", root).info == before.info
 
 
-@pytest.mark.parametrize("key", ["folder_of_classes", "csv_with_gallery"])
-def test_a_root_may_be_relative(tmp_path, monkeypatch, key):
-    name, make = miniatures.MINIATURES[key]
-    root = make(tmp_path)
-    expected = [str(path) for path in load(name, root).train.paths]
+def test_a_table_may_be_named_from_the_working_directory(tmp_path, monkeypatch):
+    root = miniatures.csv_with_gallery(tmp_path)
+    expected = [str(path) for path in load("csv", root).train.paths]
     monkeypatch.chdir(tmp_path.parent)
-    relative = load(name, root.relative_to(tmp_path.parent)).train.paths
+    relative = load("csv", root.relative_to(tmp_path.parent)).train.paths
     assert [str(tmp_path.parent / path) for path in relative] == expected
