@@ -139,10 +139,10 @@ def sides(stored):
 
 def table(results):
     """The means and spreads, in percent, as lines."""
-    yield f"{'':<14}" + "".join(f"{name:>26}" for name in ("MAP@R", "P@1", "P@R"))
+    yield f"{'':<14}" + "".join(f"{name:>30}" for name in ("MAP@R", "P@1", "P@R"))
     for kind in ("separated", "concatenated"):
         cells = [results[kind][name] for name in ("map_at_r", "precision_at_1", "r_precision")]
-        yield f"{kind:<14}" + "".join(f"{spell(cell):>26}" for cell in cells)
+        yield f"{kind:<14}" + "".join(f"{spell(cell):>30}" for cell in cells)
     yield "mean ± standard deviation over repeats [95 % confidence interval of the mean]"
 
 
