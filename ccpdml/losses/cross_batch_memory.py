@@ -73,14 +73,12 @@ class CrossBatchMemory(Criterion):
         measure = getattr(distances, self.loss.distance)
         in_batch = self.pair_weight * self.loss(measure(anchors), *masks.pairs(labels))
         slots, num_written = self._remember(anchors, labels)
-
-        def with_memory():
-            memory = tf.convert_to_tensor(self.memory)
-            pairs = self._pairs(labels, slots, num_written)
-            return in_batch + self.memory_weight * self.loss(measure(anchors, memory), *pairs)
-
         needed = self.memory_size if self.wait_until_full else 1
-        return tf.cond(num_written >= needed, with_memory, lambda: in_batch)
+        # No `tf.cond`: a loss may write weights of its own, which replicas cannot do under one.
+        is_used = tf.cast(num_written >= needed, anchors.dtype)
+        pairs = [is_used * mask for mask in self._pairs(labels, slots, num_written)]
+        with_memory = self.loss(measure(anchors, tf.convert_to_tensor(self.memory)), *pairs)
+        return in_batch + self.memory_weight * is_used * with_memory
 
     def _remember(self, anchors, labels):
         """Writes the batch; returns its slots, int64 [batch], and how many were ever written."""

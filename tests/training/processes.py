@@ -14,10 +14,10 @@ import tensorflow as tf
 ROOT = Path(__file__).parents[2]
 
 
-def start(run_dir, bindings, arguments=(), **environment):
+def start(run_dir, bindings, arguments=(), script="experiments/run.py", **environment):
     """Starts one run on digits; returns its `subprocess.Popen`."""
     flags = [f"--gin_bindings={binding}" for binding in bindings]
-    command = [sys.executable, "experiments/run.py", "--gin_file=gin/digits_ms.gin"]
+    command = [sys.executable, script, "--gin_file=gin/digits_ms.gin"]
     return subprocess.Popen(
         [*command, f"--run_dir={run_dir}", *flags, *arguments],
         env=os.environ | environment,
@@ -28,22 +28,23 @@ def start(run_dir, bindings, arguments=(), **environment):
     )
 
 
-def start_workers(run_dir, bindings, num_workers=2):
+def start_workers(run_dir, bindings, num_workers=2, **environment):
     """Starts a run whose replicas are processes; returns their `Popen`s, the first is the chief."""
-    addresses = [f"localhost:{port}" for port in _free_ports(num_workers)]
-    return [
-        start(
-            run_dir,
-            bindings,
-            TF_CONFIG=json.dumps(
-                {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
-            ),
-        )
+    return [start(run_dir, bindings, **each, **environment) for each in cluster(num_workers)]
+
+
+def cluster(num_workers):
+    """The environment of each worker of a cluster on this machine, the first is the chief."""
+    addresses = [f"localhost:{port}" for port in free_ports(num_workers)]
+    configs = [
+        {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
         for index in range(num_workers)
     ]
+    return [{"TF_CONFIG": json.dumps(config), "CCPDML_WAIT": "120"} for config in configs]
 
 
-def _free_ports(count):
+def free_ports(count):
+    """Ports of this machine that nothing listens on, ints."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:

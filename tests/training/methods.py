@@ -1,0 +1,146 @@
+"""Every method there is, trained for 20 steps; alone, or as one of the workers of `TF_CONFIG`.
+
+python -m tests.training.methods FILE.npz
+"""
+
+import importlib.util
+import sys
+
+import numpy as np
+import tensorflow as tf
+
+from ccpdml import losses, training
+from ccpdml.losses import (
+    BatchPairs,
+    ChanceConstrainedLoss,
+    ClassMarginLoss,
+    CrossBatchMemory,
+    DistanceRegularizedLoss,
+)
+from ccpdml.ops import stacks
+from ccpdml.training import strategies
+from tests.training import tiny
+
+NUM_STEPS = 20
+NUM_CLASSES = tiny.NUM_CLASSES
+
+PAIR_LOSSES = {
+    "c1": losses.CosineContrastiveLoss,
+    "c2": losses.ContrastiveLoss,
+    "triplet": losses.TripletLoss,
+    "ms": losses.MultiSimilarityLoss,
+    "margin": lambda: losses.MarginLoss(nu=0.01, learn_beta=True),
+    "softmax": losses.NormalizedSoftmaxLoss,
+    "hard": lambda: losses.MinedLoss(losses.TripletLoss(), losses.HardNegativeMiner()),
+    "drawn": lambda: losses.MinedLoss(
+        losses.MarginLoss(), losses.DistanceWeightedMiner(embedding_size=tiny.DIM)
+    ),
+}
+# The memory fills from the third step on, and is full, and written over, from the sixth on.
+MEMORY = {"memory_size": 48, "warmup_steps": 2}
+OTHERS = {
+    "proxy_anchor": lambda: losses.ProxyAnchorLoss(NUM_CLASSES),
+    "hpl": lambda: losses.HierarchicalProxyAnchorLoss(NUM_CLASSES, num_groups=2, refresh_steps=7),
+    "proxy_nca": lambda: losses.ProxyNCALoss(NUM_CLASSES),
+    "soft_triple": lambda: losses.SoftTripleLoss(NUM_CLASSES, proxies_per_class=3),
+    "virtual_softmax": lambda: losses.VirtualSoftmaxLoss(NUM_CLASSES),
+    "proxy_synthesis": lambda: losses.ProxySynthesisLoss(NUM_CLASSES, shift=4),
+    "class_margin": lambda: ClassMarginLoss(NUM_CLASSES, nu=0.01),
+    "class_margin_drawn": lambda: ClassMarginLoss(
+        NUM_CLASSES, miner=losses.DistanceWeightedMiner(embedding_size=tiny.DIM)
+    ),
+    "mdr_c1": lambda: DistanceRegularizedLoss(losses.CosineContrastiveLoss()),
+    "mdr_c2": lambda: DistanceRegularizedLoss(losses.ContrastiveLoss()),
+}
+
+
+def criteria():
+    """Functions that build a criterion each, by name."""
+    found = dict(OTHERS)
+    for name, loss in PAIR_LOSSES.items():
+        found[f"pairs_{name}"] = lambda loss=loss: BatchPairs(loss())
+        found[f"ccp_{name}"] = lambda loss=loss: ChanceConstrainedLoss(loss(), NUM_CLASSES, 2)
+    for name in ("c1", "c2", "drawn"):
+        loss = PAIR_LOSSES[name]
+        found[f"xbm_{name}"] = lambda loss=loss: CrossBatchMemory(loss(), **MEMORY)
+    if importlib.util.find_spec("tensorflow_addons"):
+        for name in losses.AddonsLoss.NAMES:
+            found[f"addons_{name}"] = lambda name=name: losses.AddonsLoss(name)
+        semihard = "triplet_semihard"
+        found[f"ccp_addons_{semihard}"] = lambda: ChanceConstrainedLoss(
+            losses.AddonsLoss(semihard), NUM_CLASSES, 2
+        )
+    return found
+
+
+def train(make_criterion, strategy):
+    """Trains with prox term, weight decay and clipping; no batch normalization.
+
+    Returns:
+        Dictionary of arrays: the loss of every step, every weight at the end, memories included.
+    """
+    tf.keras.utils.set_random_seed(3)
+    with strategy.scope():
+        learner = training.MetricLearner(
+            _encoder(),
+            make_criterion(),
+            weight_decay=1e-3,
+            clip_norm=1.0,
+            clip_value=0.5,
+            prox_weight=0.05,
+            proxy_learning_rate_multiplier=10.0,
+        )
+        learner.compile(tf.keras.optimizers.Adam(1e-3))
+        learner.add_prox()
+        learner.start_prox(learner.encoder_weights, 0.05)
+    history = learner.fit(
+        _batches(strategy), steps_per_epoch=1, epochs=NUM_STEPS, verbose=0, shuffle=False
+    )
+    weights = [*learner.encoder.weights, *learner.criterion.weights]
+    arrays = [np.array(tf.convert_to_tensor(stacks.raw(weight))) for weight in weights]
+    return {"losses": np.array(history.history["loss"])} | {
+        f"weight_{i:02d}": array for i, array in enumerate(arrays)
+    }
+
+
+def _encoder():
+    # No bias at the end: distances do not see one, so that its gradient is rounding alone, of
+    # which Adam makes whole steps. The other begins away from 0, to measure differences by.
+    bias = tf.keras.initializers.RandomUniform(0.1, 0.5, seed=1)
+    hidden = tf.keras.layers.Dense(8, "relu", bias_initializer=bias)
+    out = tf.keras.layers.Dense(tiny.DIM, use_bias=False)
+    return tf.keras.Sequential([tf.keras.Input((tiny.SIZE,)), hidden, out])
+
+
+def _batches(strategy):
+    """The batches of `tiny.dataset`; each worker gets its slice of them."""
+    if not strategies.is_multi_worker(strategy):
+        return tiny.dataset()
+
+    def of_worker(context):
+        size = 16 // context.num_input_pipelines
+        start = size * context.input_pipeline_id
+        return tiny.dataset().map(lambda *batch: [x[start : start + size] for x in batch])
+
+    return strategy.distribute_datasets_from_function(of_worker)
+
+
+def train_all(strategy):
+    """Trains every method; returns the arrays of `train` by "method/name"."""
+    return {
+        f"{name}/{key}": array
+        for name, make_criterion in criteria().items()
+        for key, array in train(make_criterion, strategy).items()
+    }
+
+
+def difference(array, expected):
+    """Largest difference of two arrays relative to the largest entry expected."""
+    return np.abs(array - expected).max(initial=0.0) / max(np.abs(expected).max(initial=0.0), 1e-6)
+
+
+if __name__ == "__main__":
+    cluster = strategies.by_name("auto")
+    results = train_all(cluster)
+    if strategies.is_chief(cluster):
+        np.savez(sys.argv[1], **results)
