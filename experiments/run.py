@@ -30,9 +30,7 @@ def main(argv):
         raise app.UsageError("--gin_file is needed, e.g. --gin_file=gin/digits_ms.gin")
     if FLAGS.data_root:
         os.environ["CCPDML_DATA"] = FLAGS.data_root
-    import tensorflow as tf  # after the flags: --help need not wait for TensorFlow
-
-    from ccpdml import config, training
+    from ccpdml import config, training  # after the flags: --help need not wait for TensorFlow
     from ccpdml.training import lock
 
     run_dir = FLAGS.run_dir or f"runs/{Path(FLAGS.gin_file[0]).stem}"
@@ -52,8 +50,6 @@ def main(argv):
     except lock.RunActiveError as error:
         print(f"ERROR: {error}", file=sys.stderr)
         raise SystemExit(lock.EXIT_CODE) from None
-    except tf.errors.UnavailableError as error:
-        raise SystemExit(f"ERROR: Another worker is gone; start all again. {error}") from None
     except (ValueError, OSError, FloatingPointError) as error:
         logging.debug("", exc_info=True)
         notes = getattr(error, "__notes__", [])

@@ -138,6 +138,8 @@ class Checkpoint(tf.keras.callbacks.Callback):
         try:
             self.manager.save(checkpoint_number=self._step())
         except tf.errors.OpError as error:
+            if strategies.is_lost_worker(error):  # Writing is collective.
+                raise
             raise OSError(
                 f"The checkpoint of step {self._step()} cannot be written to {self.directory}: "
                 f"{error.message} The one before it is kept: make room, or mend what is wrong, and "

@@ -10,7 +10,8 @@ from absl import logging
 
 from ccpdml import config
 from ccpdml.data import pipelines, samplers, views
-from ccpdml.training import lock, replay, results, strategies
+from ccpdml.ops import replicas
+from ccpdml.training import lock, replay, results, shared_directory, strategies
 from ccpdml.training.checkpoint import Checkpoint
 from ccpdml.training.collapse_alarm import CollapseAlarm
 from ccpdml.training.early_stopping import EarlyStopping
@@ -135,11 +136,11 @@ class Experiment:
         self._check_batch()
 
     def _check_batch(self):
-        replicas = self.strategy.num_replicas_in_sync
-        if self.batch_size % replicas:
+        num_replicas = self.strategy.num_replicas_in_sync
+        if self.batch_size % num_replicas:
             raise ValueError(
-                f"The global batch of {self.batch_size} images cannot be shared by {replicas} "
-                "replicas; change `train.classes_per_batch`."
+                f"The global batch of {self.batch_size} images cannot be shared by "
+                f"{num_replicas} replicas; change `train.classes_per_batch`."
             )
 
     def build(self):
@@ -265,7 +266,8 @@ class Experiment:
     def run(self):
         """Trains, or goes on where a run stopped, and returns the results."""
         config.claim(self.run_dir, self.output_dir)
-        with lock.held(self.output_dir):
+        with lock.held(self.output_dir), strategies.telling_lost_workers():
+            shared_directory.check(self.run_dir, self.strategy)
             return self._run()
 
     def _run(self):
@@ -292,7 +294,10 @@ class Experiment:
             folder = replay.write(self, checkpoint, error.step)
             error.add_note(f"The batch is in {folder}; the same command with --debug replays it.")
             raise
-        return results.write(self, learner, stopping.best_step, time.monotonic() - started)
+        written = results.write(self, learner, stopping.best_step, time.monotonic() - started)
+        # No worker leaves while another may still wait for what it has to give.
+        replicas.any_worker(False, self.strategy)
+        return written
 
 
 def _with_classes(configurable, num_classes):

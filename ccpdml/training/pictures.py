@@ -4,7 +4,7 @@ import numpy as np
 
 from ccpdml import metrics
 from ccpdml.reports import figures, gallery, life_cycle
-from ccpdml.training import evaluation
+from ccpdml.training import evaluation, strategies
 from ccpdml.training.history import read_history
 
 NUM_QUERIES, NUM_BEST, NUM_WORST = 8, 4, 8
@@ -15,26 +15,27 @@ NUM_CLASSES_OF_BIRTHS = 3
 def draw(experiment, learner, test):
     """Draws curves, embeddings with proxies, the life of proxies, and retrieval galleries.
 
+    All workers call it, to embed the images; the first one draws.
+
     Args:
         experiment: the `Experiment` that is over.
         learner: its learner, holding the best weights.
         test: the `RetrievalEvaluation` of the test classes, evaluated.
     """
+    train = experiment.splits.train
+    embeddings = evaluation.embed(learner, experiment.evaluation(train).images)
+    if not strategies.is_chief(experiment.strategy):
+        return
     folder = experiment.output_dir / "figures"
     folder.mkdir(exist_ok=True)
     history = read_history(experiment.output_dir / "logs" / "history.jsonl")
     figures.learning_curve(history, folder / "learning_curve.png")
-    _draw_embeddings(experiment, learner, folder / "embeddings.png")
+    path = folder / "embeddings.png"
+    figures.embedding_view(embeddings, train.labels, *evaluation.proxies(learner), path)
     if hasattr(learner.criterion, "head"):
         figures.covering_radius_curve(history, folder / "covering_radius.png")
     _draw_lives(experiment, folder)
     _draw_queries(experiment.splits, test, folder)
-
-
-def _draw_embeddings(experiment, learner, path):
-    train = experiment.splits.train
-    embeddings = evaluation.embed(learner, experiment.evaluation(train).images)
-    figures.embedding_view(embeddings, train.labels, *evaluation.proxies(learner), path)
 
 
 def _draw_lives(experiment, folder):

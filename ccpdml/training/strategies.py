@@ -1,12 +1,23 @@
 """Which devices a run uses, and which of its processes may write."""
 
 import atexit
+import contextlib
+import faulthandler
 import json
 import os
 import shutil
 import tempfile
 
 import tensorflow as tf
+
+from ccpdml.training import rendezvous
+
+SECONDS_TO_START = 600.0
+"""How long a worker waits for the others, unless `CCPDML_WAIT` says otherwise."""
+
+
+class WorkerLostError(ConnectionError):
+    """Another worker of the run died, and this one cannot go on without it."""
 
 
 def by_name(name):
@@ -39,13 +50,30 @@ def _largest():
 
 def _multi_worker():
     if _tf_config_workers():
-        return tf.distribute.MultiWorkerMirroredStrategy()
-    if not _slurm_tasks():
+        resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+    elif _slurm_tasks():
+        resolver = _SlurmResolver()
+    else:
         raise ValueError(
             "The strategy 'multi_worker' needs TF_CONFIG, or a start by Slurm's srun, to know its "
             "workers. Received: neither in the environment."
         )
-    return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=_SlurmResolver())
+    seconds = float(os.environ.get("CCPDML_WAIT", SECONDS_TO_START))
+    rendezvous.wait_for_all(*_addresses(resolver), seconds)
+    # A worker may die after it was seen, and TensorFlow then waits for it, deaf to signals.
+    faulthandler.dump_traceback_later(seconds, exit=True)
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def _addresses(resolver):
+    """Tuple (addresses of all workers, index of this one)."""
+    jobs = resolver.cluster_spec().as_dict()
+    addresses = [*jobs.get("chief", ()), *jobs.get("worker", ())]
+    own = jobs[resolver.task_type][resolver.task_id]
+    return addresses, addresses.index(own)
 
 
 class _SlurmResolver(tf.distribute.cluster_resolver.SlurmClusterResolver):
@@ -74,6 +102,27 @@ def _tf_config_workers():
 def _slurm_tasks():
     # Only srun sets the variables of a step; the batch script itself is no worker.
     return int(os.environ.get("SLURM_STEP_NUM_TASKS", 0))
+
+
+def is_lost_worker(error):
+    """Whether an error of TensorFlow says that another worker is gone."""
+    return isinstance(error, tf.errors.UnavailableError) or "Collective ops is aborted" in str(
+        error
+    )
+
+
+@contextlib.contextmanager
+def telling_lost_workers():
+    """Turns what TensorFlow raises in here when another worker is gone into `WorkerLostError`."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if not is_lost_worker(error):
+            raise
+        raise WorkerLostError(
+            "Another worker is gone, and this one cannot go on without it. See what that one "
+            "said, and start all workers again."
+        ) from error
 
 
 def is_multi_worker(strategy):

@@ -24,6 +24,9 @@ RUNS = ("one", "two")
 def test_two_processes_train_as_one(tmp_path):
     outputs = processes.finish(processes.start_workers(tmp_path / "two", BINDINGS))
     assert (tmp_path / "two" / "results.json").exists(), outputs
+    again = processes.start_workers(tmp_path / "two", BINDINGS)
+    outputs = processes.finish(again)
+    assert [worker.returncode for worker in again] == [0, 0], outputs
     config.load([processes.ROOT / "gin" / "digits_ms.gin"], BINDINGS)
     training.Experiment(tmp_path / "one").run()
     one, two = processes.saved(tmp_path / "one"), processes.saved(tmp_path / "two")
