@@ -6,6 +6,7 @@ The file holds `embeddings` (float32 [n, dim], normalized as in training), `path
 folders of the images) and `info`, JSON that states view, preprocessing and normalization.
 """
 
+import os
 from pathlib import Path
 
 from absl import app, flags
@@ -26,6 +27,7 @@ flags.DEFINE_bool("skip_unreadable", False, "Leave out damaged files, and list t
 def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"Unknown arguments: {argv[1:]}. Put patterns in quotes.")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # Errors only, of what is not Python.
     from ccpdml import serving  # after the flags: --help need not wait for TensorFlow
 
     try:

@@ -3,6 +3,7 @@
 python experiments/search.py --gallery=photos.npz --queries=photo.jpg --output=search.html
 """
 
+import os
 from pathlib import Path
 
 from absl import app, flags
@@ -24,6 +25,7 @@ flags.DEFINE_integer("max_queries", 100, "Queries on the page at most.", lower_b
 def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"Unknown arguments: {argv[1:]}. Put patterns in quotes.")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # Errors only, of what is not Python.
     from ccpdml import serving  # after the flags: --help need not wait for TensorFlow
 
     page = Path(FLAGS.output)

@@ -18,7 +18,7 @@ h1 { font-size: 1.5rem; margin: 0 0 .3rem; }
 p, .distance { color: #5f5f5f; }
 section { display: grid; grid-template-columns: 10rem 1fr; gap: 1rem; padding: 1.2rem 0;
   border-top: 1px solid #ddd; }
-ol { display: grid; grid-template-columns: repeat(auto-fill, minmax(6.2rem, 1fr)); gap: .7rem;
+ol { display: grid; grid-template-columns: repeat(auto-fill, minmax(5.4rem, 1fr)); gap: .7rem;
   list-style: none; margin: 0; padding: 0; }
 figure { margin: 0; min-width: 0; }
 .picture { display: flex; aspect-ratio: 1; align-items: center; justify-content: center;

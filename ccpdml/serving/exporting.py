@@ -12,7 +12,7 @@ from ccpdml import files
 from ccpdml.serving import converters, description
 from ccpdml.serving.embeddings import Embeddings
 from ccpdml.serving.image_encoder import ImageEncoder
-from ccpdml.serving.service import Service
+from ccpdml.serving.service import SearchService, Service
 
 # What is made, and how far its embeddings may be from the library's. The networks of the last two
 # are rewritten for other programs, with other orders of summation.
@@ -57,7 +57,7 @@ def export(
     """
     formats, directory = list(formats), Path(directory)
     _check(encoder, formats, gallery)
-    service = Service(encoder, gallery, k)
+    service = Service(encoder) if gallery is None else SearchService(encoder, gallery, k)
     if directory.exists():
         raise FileExistsError(f"{directory} is there already. Choose another, or remove it.")
     unchecked = directory.with_name(directory.name + ".unchecked")

@@ -12,38 +12,56 @@ _IMAGES = tf.TensorSpec([None], tf.string, name="images")
 
 
 class Service(tf.Module):
-    """An encoder, and the gallery that it searches, as one TensorFlow module.
+    """An encoder as a TensorFlow module.
 
     Args:
         encoder: a trained encoder.
-        gallery: what is searched; None: nothing.
+    """
+
+    def __init__(self, encoder: ImageEncoder):
+        super().__init__()
+        self.encoder = encoder
+        # By name, or a SavedModel does not find the variables of a Keras 3 model.
+        self.weights = [stacks.raw(variable) for variable in encoder.model.weights]
+
+    @tf.function(input_signature=[_IMAGES])
+    def embed(self, images):
+        """Bytes of JPEG or PNG files, string [n] -> `embeddings`, float32 [n, dim]."""
+        return {"embeddings": self.encoder.embed_bytes(images)}
+
+    def signatures(self) -> dict:
+        """The functions that a SavedModel offers, by name."""
+        return {"serving_default": self.embed}
+
+    def save(self, directory: str | Path) -> None:
+        """Writes a SavedModel."""
+        tf.saved_model.save(self, str(directory), signatures=self.signatures())
+
+
+class SearchService(Service):
+    """An encoder, and a gallery that it searches.
+
+    Args:
+        encoder: a trained encoder.
+        gallery: what is searched.
         k: images to find, int in 1..len(gallery).
 
     Raises:
         ValueError: if `k` is out of range.
     """
 
-    def __init__(self, encoder: ImageEncoder, gallery: Embeddings | None = None, k: int = 10):
-        super().__init__()
-        self.encoder, self.k = encoder, k
-        # By name, or a SavedModel does not find the variables of a Keras 3 model.
-        self.weights = [stacks.raw(variable) for variable in encoder.model.weights]
-        self.has_gallery = gallery is not None
-        if gallery is None:
-            return
+    def __init__(self, encoder: ImageEncoder, gallery: Embeddings, k: int = 10):
+        super().__init__(encoder)
         if not 1 <= k <= len(gallery):
             raise ValueError(f"`k` must be in 1..{len(gallery)}. Received: {k=}")
+        self.k = k
         self.gallery = tf.Variable(gallery.embeddings, trainable=False)
         with tf.device("CPU"):
-            self.paths = tf.Variable(gallery.paths.astype(object), dtype=tf.string, trainable=False)
-            self.classes = tf.Variable(
-                gallery.classes.astype(object), dtype=tf.string, trainable=False
-            )
+            self.paths = _texts(gallery.paths)
+            self.classes = _texts(gallery.classes)
 
-    @tf.function(input_signature=[_IMAGES])
-    def embed(self, images):
-        """Bytes of JPEG or PNG files, string [n] -> `embeddings`, float32 [n, dim]."""
-        return {"embeddings": self.encoder.embed_bytes(images)}
+    def signatures(self) -> dict:
+        return super().signatures() | {"search": self.search}
 
     @tf.function(input_signature=[_IMAGES])
     def search(self, images):
@@ -80,9 +98,6 @@ class Service(tf.Module):
         indices = tf.gather(candidates, order, batch_dims=1)
         return indices, tf.gather(squared, order, batch_dims=1)
 
-    def save(self, directory: str | Path) -> None:
-        """Writes a SavedModel with the signatures "serving_default" and, if it can, "search"."""
-        signatures = {"serving_default": self.embed}
-        if self.has_gallery:
-            signatures["search"] = self.search
-        tf.saved_model.save(self, str(directory), signatures=signatures)
+
+def _texts(array):
+    return tf.Variable(array.astype(object), dtype=tf.string, trainable=False)

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from ccpdml import layers, serving
 from ccpdml.serving import converters, exporting
@@ -63,6 +64,12 @@ def test_a_saved_model_needs_no_library_and_finds_what_the_library_finds(
     np.testing.assert_array_equal(found["classes"], gallery.classes[expected.indices])
     np.testing.assert_allclose(found["distances"], expected.distances, atol=1e-5)
     np.testing.assert_allclose(found["similarities"], expected.similarities, atol=1e-5)
+
+
+def test_without_a_gallery_there_is_no_search(encoder, tmp_path):
+    serving.export(encoder, tmp_path / "out", ["saved_model"])
+    saved = tf.saved_model.load(str(tmp_path / "out" / "saved_model"))
+    assert list(saved.signatures) == ["serving_default"]
 
 
 def exported(name, encoder, directory):

@@ -170,7 +170,7 @@ def browse(page, *arguments):
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Chromium")
-@pytest.mark.parametrize(("width", "columns"), [(1200, 9), (390, 3)], ids=["desk", "phone"])
+@pytest.mark.parametrize(("width", "columns"), [(1200, 10), (390, 3)], ids=["desk", "phone"])
 def test_a_browser_lays_the_page_out(searched, tmp_path, width, columns):
     searched.write_page(tmp_path / "out.html")
     # In a frame: Chromium makes no window as narrow as a phone.
