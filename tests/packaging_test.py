@@ -68,7 +68,11 @@ def test_installed_wheel_imports_elsewhere_and_leaves_gin_alone(wheel, tmp_path)
         archive.extractall(site)
     program = (
         f"import sys; sys.path.insert(0, {str(site)!r})\n"
+        "import tensorflow as tf; tf.keras.Model\n"
+        "before = {name.split('.')[0] for name in sys.modules}\n"
         "import ccpdml, gin\n"
+        "brought = {name.split('.')[0] for name in sys.modules} - before\n"
+        "assert not brought & {'sklearn', 'scipy', 'matplotlib', 'fontTools'}, brought\n"
         "from ccpdml import data, layers, losses, metrics, models, training\n"
         f"assert ccpdml.__file__.startswith({str(site)!r}), ccpdml.__file__\n"
         "assert gin.parse_config and gin.__file__, gin\n"

@@ -2,8 +2,6 @@
 
 import csv
 
-import scipy.io
-
 from ccpdml.data import benchmark, listing
 from ccpdml.data.source import Source, files
 
@@ -58,8 +56,10 @@ def _read_class_folders(folder):
 
 def _load(file, *variables):
     """The named variables of a MATLAB file."""
+    from scipy import io  # Here, as `import ccpdml` need not wait for it.
+
     try:
-        content = scipy.io.loadmat(file, squeeze_me=True)
+        content = io.loadmat(file, squeeze_me=True)
     except (ValueError, NotImplementedError, OSError, TypeError) as error:
         raise ValueError(f"{file}: expected a MATLAB 5 file. Received: {error}") from error
     absent = [name for name in variables if name not in content]

@@ -1,7 +1,6 @@
 """Handwritten digits that come with scikit-learn: nothing to download, seconds to train."""
 
 import numpy as np
-from sklearn import datasets
 
 from ccpdml.data import image_set, source
 
@@ -15,6 +14,8 @@ def read(root=None):
     Source: scikit-learn's copy of the UCI "Optical Recognition of Handwritten Digits" test set.
     """
     del root  # Nothing is read from the data root.
+    from sklearn import datasets  # Here, as `import ccpdml` need not wait for it.
+
     digits = datasets.load_digits()
     everything = image_set.ImageSet(
         images=np.round(digits.images[..., None] * (255 / 16)).astype(np.uint8),

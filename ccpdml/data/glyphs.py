@@ -18,9 +18,7 @@ tests, as in the benchmarks.
 import pathlib
 import unicodedata
 
-import matplotlib
 import numpy as np
-from fontTools import ttLib
 from PIL import Image, ImageFilter, ImageFont
 
 from ccpdml.data import image_set, source
@@ -73,6 +71,8 @@ def _name(character):
 
 def _draw_all():
     """Character -> typeface -> drawing (a Pillow image), by rules 1 and 2."""
+    import matplotlib  # Here, as `import ccpdml` need not wait for it.
+
     folder = pathlib.Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     files = {typeface: str(folder / f"{typeface}.ttf") for typeface in TYPEFACES}
     characters = {typeface: _characters(file) for typeface, file in files.items()}
@@ -89,6 +89,8 @@ def _draw_all():
 
 def _characters(font_file):
     """The characters of rule 1 that a font file has glyphs for."""
+    from fontTools import ttLib  # As matplotlib.
+
     characters = map(chr, ttLib.TTFont(font_file).getBestCmap())
     return {
         character

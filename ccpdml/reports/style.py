@@ -3,9 +3,6 @@
 import contextlib
 from pathlib import Path
 
-import matplotlib
-from matplotlib import figure
-
 # Okabe and Ito (2008); black and gray are kept for text and background.
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 SKY, PURPLE, YELLOW = "#56B4E9", "#CC79A7", "#F0E442"
@@ -43,6 +40,9 @@ def drawing(path, size, **subplots):
         size: (width, height) in inches.
         **subplots: as of `Figure.subplots`.
     """
+    import matplotlib  # Here, as `import ccpdml` need not wait for it.
+    from matplotlib import figure
+
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context(SETTINGS):

@@ -117,3 +117,11 @@ def test_what_is_no_image_of_the_folder_is_left_out(tmp_path):
         (root / extra).parent.mkdir(exist_ok=True)
         (root / extra).write_bytes(b"")
     assert load("folder", root).info == before.info
+
+
+def test_a_table_may_be_named_from_the_working_directory(tmp_path, monkeypatch):
+    root = miniatures.csv_with_gallery(tmp_path)
+    expected = [str(path) for path in load("csv", root).train.paths]
+    monkeypatch.chdir(tmp_path.parent)
+    relative = load("csv", root.relative_to(tmp_path.parent)).train.paths
+    assert [str(tmp_path.parent / path) for path in relative] == expected
