@@ -79,7 +79,7 @@ def core_set_curve(radii, path):
         for number, (name, values) in enumerate(radii.items()):
             color = style.COLORS[number % len(style.COLORS)]
             axes.plot(np.arange(1, len(values) + 1), values, "o-", color=color, label=name)
-        axes.set(xlabel="centers per class", ylabel="mean covering radius (embedding units)")
+        axes.set(xlabel="centers per class", ylabel="mean covering radius")
         axes.set_ylim(bottom=0.0)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend(loc="best")

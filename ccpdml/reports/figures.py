@@ -51,10 +51,7 @@ def covering_radius_curve(history, path):
     """
     rows = reinitializations(history)
     with style.drawing(path, (WIDTH, 3.2)) as axes:
-        axes.set(
-            xlabel="re-initialization of the proxies",
-            ylabel="mean covering radius (embedding units)",
-        )
+        axes.set(xlabel="re-initialization of the proxies", ylabel="mean covering radius")
         if not rows:
             axes.text(
                 0.5,

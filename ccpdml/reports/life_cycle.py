@@ -70,7 +70,7 @@ def table(lives):
         [
             str(life.instance),
             f"{life.born:,}",
-            f"{life.ended:,}" if life.replaced else "not replaced",
+            f"{life.ended:,}" if life.replaced else "–",
             "" if life.images is None else f"{len(np.unique(life.images)):,}",
             _mean(life.radius),
             _mean(life.end_radius),

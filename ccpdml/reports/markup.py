@@ -2,6 +2,7 @@
 
 import base64
 import html
+import re
 import tempfile
 from pathlib import Path
 
@@ -56,10 +57,9 @@ def table(columns, rows, kind="cards"):
             values of programs, which all stand left, 'narrow' for one that fits a narrow page.
     """
     columns = list(columns)
-    is_number = [
-        "code" not in kind and _are_numbers(row[i] for row in rows) for i in range(len(columns))
+    kinds = [
+        "code" if "code" in kind else _kind(row[i] for row in rows) for i in range(len(columns))
     ]
-    kinds = ["number" if right else "" for right in is_number]
     head = "".join(map(element, ["th"] * len(columns), columns, kinds))
     lines = ["<tr>" + "".join(map(_cell, row, columns, kinds)) + "</tr>" for row in rows]
     return f'<div class="wide"><table class="{kind}"><tr>{head}</tr>{"".join(lines)}</table></div>'
@@ -109,13 +109,18 @@ def drawn(draw, values, caption):
         return figure(path.read_bytes(), caption)
 
 
-def _are_numbers(texts):
+def _kind(texts):
+    """The kind of a column: 'number' if that is what all its texts are."""
     texts = [text for text in texts if text]
-    return bool(texts) and all(text[:1] in set("+-0123456789") for text in texts)
+    are_numbers = texts and all(text[:1] in set("+-–0123456789") for text in texts)
+    return "number" if are_numbers else ""
 
 
 def _cell(text, column, kind):
     content = html.escape(text)
     if column == "verdict":
         content = element("span", text, f"verdict {VERDICTS.get(text, '')}".strip())
+    elif kind == "code":
+        # Where a long name or path may go on in the next line.
+        content = re.sub(r"([._/])(?=\w)", r"\1<wbr>", content)
     return f'<td class="{kind}" data-head="{html.escape(column)}">{content}</td>'

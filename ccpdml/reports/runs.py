@@ -69,6 +69,15 @@ def read(directories):
     ]
 
 
+def bindings(path: Path) -> dict:
+    """Bindings of a file as gin writes it, str by name; long values go on in indented lines."""
+    text = path.read_text() if path.is_file() else ""
+    joined = text.replace("\\\n", " ").replace("\n ", " ")
+    lines = [line for line in joined.splitlines() if "=" in line and not line.startswith("#")]
+    pairs = [line.split("=", 1) for line in lines]
+    return {name.strip(): " ".join(value.split()) for name, value in pairs}
+
+
 def _read(directory, name):
     path = directory / "results.json"
     if not path.is_file():
@@ -81,7 +90,7 @@ def _read(directory, name):
         directory=directory,
         results=results,
         history=_lines(directory / "logs" / "history.jsonl"),
-        config=_bindings(directory / "config.gin"),
+        config=bindings(directory / "config.gin"),
         figures=sorted((directory / "figures").glob("*.png")),
         lives=life_cycle.read(directory / "logs" / "proxies"),
     )
@@ -98,15 +107,6 @@ def _read_folds(directory, results):
 
 def _lines(path):
     return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
-
-
-def _bindings(path):
-    """Bindings of a gin file as gin writes it; long values go on in indented lines."""
-    text = path.read_text() if path.is_file() else ""
-    joined = text.replace("\\\n", " ").replace("\n ", " ")
-    lines = [line for line in joined.splitlines() if "=" in line and not line.startswith("#")]
-    pairs = [line.split("=", 1) for line in lines]
-    return {name.strip(): " ".join(value.split()) for name, value in pairs}
 
 
 def _short_names(directories):

@@ -12,6 +12,7 @@ from ccpdml.training.pool import PoolDraw
 from ccpdml.training.preemption import Preempted, Preemption
 from ccpdml.training.proxy_record import ProxyRecord
 from ccpdml.training.reinitialization import ProxyReinitialization
+from ccpdml.training.tensorboard import TensorBoardScalars
 
 __all__ = [
     "Checkpoint",
@@ -28,4 +29,5 @@ __all__ = [
     "ProxyRecord",
     "ProxyReinitialization",
     "RetrievalEvaluation",
+    "TensorBoardScalars",
 ]

@@ -21,6 +21,7 @@ from ccpdml.training.learner import MetricLearner
 from ccpdml.training.loop import NonFiniteLossError
 from ccpdml.training.preemption import Preemption
 from ccpdml.training.proxy_record import ProxyRecord
+from ccpdml.training.tensorboard import TensorBoardScalars
 
 
 @gin.configurable("train")
@@ -61,6 +62,8 @@ class Experiment:
         deterministic: whether every op is made to give the same bits each time, at some cost in
             speed; then a run that was stopped and resumed ends as one that was not, to the bit.
         precision: "float32" or "mixed_bfloat16"; from the embedding on all is float32.
+        tensorboard: whether `logs/tensorboard/` is written: scalars, the test embeddings with
+            their images, settings with test scores.
 
     Raises:
         ValueError: on anything in the configuration that cannot be run.
@@ -93,6 +96,7 @@ class Experiment:
         strategy="auto",
         deterministic=False,
         precision="float32",
+        tensorboard=True,
     ):
         if min(steps, evaluate_every, evaluation_batch_size, checkpoint_every) < 1:
             raise ValueError(
@@ -127,6 +131,7 @@ class Experiment:
         self.evaluation_batch_size = evaluation_batch_size
         self.recall_at = tuple(recall_at)
         self.precision = _checked_precision(precision)
+        self.tensorboard = tensorboard
         self.splits = data()
         self.select_on = _checked_selection(select_on, self.splits)
         self.sampler = samplers.ClassBalancedSampler(
@@ -149,16 +154,19 @@ class Experiment:
         with self.strategy.scope():
             learner = self._build_learner()
         selection = self.evaluation(*self._selection())
-        stateful = [self.make_early_stopping()]
+        logs = self.output_dir / "logs"
+        stopping, outer = self.make_early_stopping(), []
         if self.make_reinitialization:
-            outer = self.make_reinitialization(self._build_pool(learner))
-            record = ProxyRecord(outer, self.output_dir / "logs" / "proxies")
-            stateful = [outer, record, *stateful]
-        history = History(self.output_dir / "logs" / "history.jsonl")
-        checkpoint = Checkpoint(self.run_dir / "checkpoints", stateful, every=self.checkpoint_every)
+            outer = [self.make_reinitialization(self._build_pool(learner))]
+            outer.append(ProxyRecord(outer[0], logs / "proxies"))
+        scalars = [TensorBoardScalars(logs / "tensorboard")] if self.tensorboard else []
+        history = History(logs / "history.jsonl")
+        checkpoint = Checkpoint(
+            self.run_dir / "checkpoints", [*outer, stopping], every=self.checkpoint_every
+        )
         preemption = Preemption(checkpoint)
-        alarm = CollapseAlarm(selection)
-        return learner, [selection, alarm, *stateful, history, checkpoint, preemption]
+        callbacks = [selection, CollapseAlarm(selection), *outer, *scalars]
+        return learner, [*callbacks, stopping, history, checkpoint, preemption]
 
     def _selection(self):
         """Queries, and gallery or None, whose scores choose the best weights."""

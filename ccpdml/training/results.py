@@ -8,8 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from ccpdml import files, metrics, models
+from ccpdml.reports import runs
 from ccpdml.serving import description
-from ccpdml.training import evaluation, pictures
+from ccpdml.training import evaluation, pictures, projector, tensorboard
 
 
 def write(experiment, learner, best_step, seconds):
@@ -59,9 +60,23 @@ def write(experiment, learner, best_step, seconds):
         sides |= {"gallery": gallery, "gallery_labels": test.gallery[1]}
     np.savez(run_dir / "test_embeddings.npz", **sides)
     pictures.draw(experiment, learner, test)
+    if experiment.tensorboard:
+        _write_tensorboard(experiment, results, query)
     # Last: where it is, the run is complete.
     files.write_text(run_dir / "results.json", json.dumps(results, indent=1) + "\n")
     return results
+
+
+def _write_tensorboard(experiment, results, query):
+    """Writes the embedding projector, and settings with test scores in a run of their own."""
+    folder = experiment.output_dir / "logs" / "tensorboard"
+    projector.write(folder, query, experiment.splits.test)
+    bindings = runs.bindings(experiment.output_dir / "operative_config.gin")
+    place = experiment.run_dir.resolve()
+    name = f"{place.name} in {place.parent}"
+    tensorboard.write_results(
+        folder / "results", name, bindings, results["test"], results["best_step"]
+    )
 
 
 def save_encoder(experiment, learner):

@@ -24,7 +24,7 @@ def test_an_instance_ends_where_the_next_begins(tmp_path):
     assert (first.born, first.ended, second.born, second.ended) == (0, 450, 450, 900)
     assert life_cycle.table([first, second]) == [
         ["0", "0", "450", "5", "0.500", "0.700", "0.150", "0.200"],
-        ["1", "450", "not replaced", "", "0.500", "", "0.300", "0.300"],
+        ["1", "450", "–", "", "0.500", "", "0.300", "0.300"],
     ]
     assert first.span == "from step 0 to 450"
 
@@ -33,7 +33,7 @@ def test_a_run_that_goes_on_has_an_instance_without_end(tmp_path):
     write(tmp_path, 0, 0, with_old=False)
     (life,) = life_cycle.read(tmp_path)
     assert (life.ended, life.moved, life.replaced) == (None, None, False)
-    assert life_cycle.table([life])[0][2] == "not replaced"
+    assert life_cycle.table([life])[0][2] == "–"
     assert life.span == "from step 0"
 
 

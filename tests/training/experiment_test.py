@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ccpdml import config, training
+from tests.training import tensorboard_test
 
 ROOT = Path(__file__).parents[2]
 SHORT = ["train.steps = 60", "train.evaluate_every = 20", "ProxyReinitialization.patience = 1"]
@@ -21,7 +22,8 @@ def experiment(run_dir, file="digits_ms", bindings=SHORT):
 
 @pytest.mark.smoke
 def test_a_run_leaves_a_directory_that_describes_itself(tmp_path):
-    results = experiment(tmp_path).run()
+    run = experiment(tmp_path)
+    results = run.run()
     assert json.loads((tmp_path / "results.json").read_text()) == results
     assert 0.3 < results["test"]["map_at_r"] <= 1.0
     assert results["split"]["name"] == "digits"
@@ -29,6 +31,12 @@ def test_a_run_leaves_a_directory_that_describes_itself(tmp_path):
     names = ("config.gin", "operative_config.gin", "checkpoints/checkpoint")
     for name in (*names, "encoder.keras", "encoder.json"):
         assert (tmp_path / name).stat().st_size > 0
+    folder = tmp_path / "logs" / "tensorboard"
+    scalars = tensorboard_test.read(folder)
+    assert [step for step, _ in scalars["validation/map_at_r"]] == [20, 40, 60]
+    ((step, score),) = tensorboard_test.read(folder / "results")["test/map_at_r"]
+    assert (step, score) == (results["best_step"], pytest.approx(results["test"]["map_at_r"]))
+    assert len((folder / "metadata.tsv").read_text().splitlines()) == 1 + len(run.splits.test)
     figures = {path.stem for path in (tmp_path / "figures").glob("*.png")}
     assert figures == {
         *("learning_curve", "covering_radius", "embeddings", "retrieval"),
@@ -39,8 +47,9 @@ def test_a_run_leaves_a_directory_that_describes_itself(tmp_path):
 @pytest.mark.parametrize("file", ["digits_triplet_base", "digits_c2_proxies"])
 def test_baselines_run(tmp_path, file):
     bindings = [b for b in SHORT if "Proxy" not in b]
-    results = experiment(tmp_path, file, bindings).run()
+    results = experiment(tmp_path, file, [*bindings, "train.tensorboard = False"]).run()
     assert results["steps"] == 60
+    assert not (tmp_path / "logs" / "tensorboard").exists()
 
 
 def test_selection_on_test_classes_is_asked_for_by_name_and_stamped(tmp_path):

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from tests.training import tensorboard_test
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -83,5 +85,7 @@ def assert_same_run(one, other):
         for run in (one, other)
     ]
     assert records[0] == records[1]
+    scalars = [tensorboard_test.read(Path(run) / "logs" / "tensorboard") for run in (one, other)]
+    assert scalars[0] == scalars[1]
     results = [json.loads((Path(run) / "results.json").read_text()) for run in (one, other)]
     assert results[0] | {"wall_seconds": 0} == results[1] | {"wall_seconds": 0}

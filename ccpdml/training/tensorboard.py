@@ -1,0 +1,136 @@
+"""What TensorBoard shows: scalars while a run goes on, its settings and scores when it is over."""
+
+import ast
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import gin
+import tensorflow as tf
+from tensorboard.backend.event_processing import event_file_loader
+from tensorboard.compat.proto import event_pb2
+from tensorboard.plugins.hparams import api as hparams_api
+from tensorboard.plugins.hparams import api_pb2
+from tensorboard.plugins.hparams import summary as hparams_summary
+from tensorboard.plugins.scalar import summary_v2 as scalar_summary
+from tensorboard.summary.writer import event_file_writer
+
+EVENT_FILES = "events.out.tfevents.*"
+OF_PROXIES = ("problem_instance", "covering_radius", "proxy_displacement", "padded_classes")
+
+
+@gin.register
+class TensorBoardScalars(tf.keras.callbacks.Callback):
+    """Writes the logs of every evaluation as scalars.
+
+    `validation/` has what starts with `val_` in the logs, `proxies/` what a re-initialization of
+    the proxies says, `train/` the rest, the learning rate, and the value of the prox term.
+
+    A resumed run keeps the scalars up to its checkpoint and drops those beyond, so that each step
+    is there once. Put it after the callbacks that write into the logs.
+
+    Args:
+        directory: where the event file goes, made if missing.
+    """
+
+    def __init__(self, directory: str | Path):
+        super().__init__()
+        self.directory = Path(directory)
+
+    def on_train_begin(self, logs=None):
+        self.writer = _rewritten(self.directory, keep=lambda event: event.step <= self._step())
+
+    def on_epoch_end(self, epoch, logs=None):
+        rate = tf.convert_to_tensor(self.model.optimizer.learning_rate)
+        values = dict(logs or {}) | {"learning_rate": rate, "prox": _prox_term(self.model)}
+        for name, value in values.items():
+            _add_scalar(self.writer, tag(name), float(value), self._step())
+        self.writer.flush()
+
+    def on_train_end(self, logs=None):
+        self.writer.close()
+
+    def _step(self):
+        return int(tf.convert_to_tensor(self.model.optimizer.iterations))
+
+
+def tag(name: str) -> str:
+    """The name of a scalar by its key in the logs."""
+    if name.startswith("val_"):
+        return f"validation/{name.removeprefix('val_')}"
+    return f"{'proxies' if name.startswith(OF_PROXIES) else 'train'}/{name}"
+
+
+def write_results(directory: str | Path, name: str, bindings: dict, scores: dict, step: int):
+    """Writes the settings of a finished run and its test scores, for the tab of hyper-parameters.
+
+    It takes the place of what an earlier call wrote.
+
+    Args:
+        directory: where the event file goes; no other event files may be there.
+        name: of the run, different for every run.
+        bindings: gin bindings by name, str -> str.
+        scores: float by name.
+        step: that the scores are of.
+    """
+    settings = {key: _plain(value) for key, value in bindings.items()}
+    writer = _rewritten(Path(directory), keep=lambda event: False)
+    _add(writer, hparams_api.hparams_pb(settings, trial_id=name), step=0)
+    for key, score in scores.items():
+        _add_scalar(writer, f"test/{key}", score, step)
+    _add(writer, hparams_summary.session_end_pb(api_pb2.STATUS_SUCCESS), step=0)
+    writer.close()
+
+
+def _rewritten(directory: Path, keep: Callable):
+    """A writer of a new event file, to which the events to keep were copied; old files go."""
+    old_files = sorted(directory.glob(EVENT_FILES))
+    kept = {}
+    for event in _summaries(old_files):
+        # A kill between the new file and the removal of the old ones leaves events twice.
+        if keep(event):
+            kept[event.step, event.summary.value[0].tag] = event
+    writer = event_file_writer.EventFileWriter(str(directory))
+    for event in kept.values():
+        writer.add_event(event)
+    writer.flush()
+    for path in old_files:
+        path.unlink()
+    return writer
+
+
+def _summaries(paths: list) -> Iterator:
+    """The summaries in event files; one that a kill left incomplete ends its file."""
+    for path in paths:
+        for data in event_file_loader.RawEventFileLoader(str(path)).Load():
+            event = event_pb2.Event.FromString(data)
+            if event.HasField("summary"):
+                yield event
+
+
+def _add_scalar(writer, name, value, step):
+    _add(writer, scalar_summary.scalar_pb(name, value), step)
+
+
+def _add(writer, summary, step):
+    event = event_pb2.Event(wall_time=time.time(), step=step)
+    event.summary.MergeFromString(summary.SerializeToString())
+    writer.add_event(event)
+
+
+def _prox_term(learner):
+    """λ/2·|θ - θ_center|², 0 where there is none."""
+    if learner.prox_center is None:
+        return 0.0
+    pairs = zip(learner.encoder_weights, learner.prox_center.copies, strict=True)
+    squares = [tf.nn.l2_loss(tf.convert_to_tensor(w) - tf.convert_to_tensor(c)) for w, c in pairs]
+    return learner.prox_weight_in_force * tf.add_n(squares)
+
+
+def _plain(text):
+    """A number, bool or str from the text of a gin value."""
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):  # A reference or a macro.
+        return text
+    return value if isinstance(value, (bool, int, float, str)) else text
