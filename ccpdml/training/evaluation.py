@@ -3,6 +3,7 @@
 import gin
 import numpy as np
 import tensorflow as tf
+import tqdm
 
 from ccpdml import metrics
 from ccpdml.ops import replicas
@@ -14,18 +15,18 @@ LOG_NAMES = {
 }
 
 
-def embed(learner, images, verbose=0):
+def embed(learner, images, progress=False):
     """Embeds images and normalizes them as the learner's criterion does.
 
     Args:
         learner: a compiled `MetricLearner`.
         images: array [n, ...] or `tf.data.Dataset` of image batches.
-        verbose: 1 shows Keras's progress bar, 0 nothing.
+        progress: whether to show a progress bar.
 
     Returns:
         float32 array [n, dim], in the order of the images.
     """
-    embeddings = learner.predict(images, verbose=verbose)
+    embeddings = learner.predict(images, verbose=0, callbacks=[_Bar()] if progress else None)
     return np.asarray(learner.criterion.normalization(embeddings))
 
 
@@ -54,7 +55,7 @@ class RetrievalEvaluation(tf.keras.callbacks.Callback):
             validation images themselves.
         recall_at: further R@K to compute, ints above 1.
         prefix: put before every name.
-        verbose: 1 shows Keras's progress bar while images are embedded, 0 nothing.
+        progress: whether to show a progress bar while images are embedded.
 
     Attributes:
         embeddings: of the validation images, as last evaluated, float32 [n, dim]; or None.
@@ -62,19 +63,21 @@ class RetrievalEvaluation(tf.keras.callbacks.Callback):
         query_scores: of each validation image, as of `metrics.per_query`; or None.
     """
 
-    def __init__(self, validation_data, gallery_data=None, recall_at=(), prefix="val_", verbose=0):
+    def __init__(
+        self, validation_data, gallery_data=None, recall_at=(), prefix="val_", progress=False
+    ):
         super().__init__()
         self.images, self.labels = _images_and_labels(validation_data)
         self.gallery = None if gallery_data is None else _images_and_labels(gallery_data)
         self.recall_at = tuple(recall_at)
         self.prefix = prefix
-        self.verbose = verbose
+        self.progress = progress
         self.embeddings = self.gallery_embeddings = self.query_scores = None
 
     def evaluate(self, learner):
         """Returns the scores of `learner` as a dictionary, without prefix, equal on all workers."""
-        self.embeddings = embed(learner, self.images, self.verbose)
-        self.gallery_embeddings = self.gallery and embed(learner, self.gallery[0], self.verbose)
+        self.embeddings = embed(learner, self.images, self.progress)
+        self.gallery_embeddings = self.gallery and embed(learner, self.gallery[0], self.progress)
         self.query_scores = self._per_query(learner.distribute_strategy)
         scores = metrics.average(self.query_scores)
         names = LOG_NAMES | {f"recall_at_{k}": f"recall_at_{k}" for k in self.recall_at}
@@ -99,6 +102,21 @@ class RetrievalEvaluation(tf.keras.callbacks.Callback):
         scores = self.evaluate(self.model)
         if logs is not None:
             logs.update({self.prefix + name: value for name, value in scores.items()})
+
+
+class _Bar(tf.keras.callbacks.Callback):
+    """A bar of the batches embedded; on standard error, as that of training."""
+
+    def on_predict_begin(self, logs=None):
+        self.bar = tqdm.tqdm(desc="embedding", unit="batch", total=self.params.get("steps"))
+
+    def on_predict_batch_end(self, batch, logs=None):
+        # Keras counts whole calls of the compiled loop, beyond the last batch.
+        done = min(batch + 1, self.bar.total or batch + 1)
+        self.bar.update(done - self.bar.n)
+
+    def on_predict_end(self, logs=None):
+        self.bar.close()
 
 
 def _images_and_labels(source):

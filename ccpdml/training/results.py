@@ -27,7 +27,7 @@ def write(experiment, learner, best_step, seconds):
     """
     splits, run_dir = experiment.splits, experiment.output_dir
     test = experiment.evaluation(
-        splits.test, splits.gallery, recall_at=experiment.recall_at, verbose=1
+        splits.test, splits.gallery, recall_at=experiment.recall_at, progress=True
     )
     scores = test.evaluate(learner)
     query, gallery = test.embeddings, test.gallery_embeddings
