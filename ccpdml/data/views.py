@@ -25,7 +25,11 @@ class Plain:
 
 @gin.register
 class RandomShift:
-    """Pixels moved by up to `max_pixels` each way, black where nothing moves in."""
+    """Pixels moved by up to `max_pixels` each way, black where nothing moves in.
+
+    Args:
+        max_pixels: largest shift, int at least 0.
+    """
 
     reads_files = False
 
@@ -125,6 +129,10 @@ class CenterCrop(_Fixed):
     """The middle of an image file: short side to `short_side`, then `size` x `size` pixels.
 
     Bilinear, without anti-aliasing; black where the image is smaller than `size`.
+
+    Args:
+        size: side of the view in pixels.
+        short_side: what the shorter side of the image is resized to first, in pixels.
 
     Source: the evaluation view of the original implementation.
     """
