@@ -1,9 +1,12 @@
-"""The examples run as they stand, and what they claim to do has happened."""
+"""The examples and the notebook run as they stand, and what they claim to do has happened."""
 
+import json
+import re
 import runpy
 import sys
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from PIL import Image
@@ -80,3 +83,30 @@ def test_a_folder_of_images_becomes_an_encoder_and_embeddings(photos, tmp_path):
     # The file holds what the learner was scored with.
     assert scores["mean_average_precision_at_r"] == pytest.approx(found["scores"]["map_at_r"], 1e-3)
     assert scores["mean_average_precision_at_r"] > 0.3
+
+
+def cells(kind):
+    """The cells of a kind in the notebook, as text."""
+    notebook = json.loads((EXAMPLES / "tour.ipynb").read_text(encoding="utf-8"))
+    return ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == kind]
+
+
+@pytest.mark.slow
+def test_the_notebook_runs_from_top_to_bottom(tmp_path):
+    script = tmp_path / "tour.py"
+    script.write_text("\n\n".join(cells("code")), encoding="utf-8")
+    found = runpy.run_path(str(script), run_name="__main__")
+    plt.close("all")
+    name = "mean_average_precision_at_r"
+    assert found["after"][name] > found["before"][name] + 0.2
+    assert len(found["instances"]) > 1
+    assert found["changes"] == [int(i["step"]) for i in found["instances"][1:]]
+
+
+def test_the_notebook_is_checked_in_without_outputs_and_its_links_lead_somewhere():
+    notebook = json.loads((EXAMPLES / "tour.ipynb").read_text(encoding="utf-8"))
+    for cell in notebook["cells"]:
+        assert not cell.get("outputs")
+        assert not cell.get("execution_count")
+    for target in re.findall(r"\]\(([^)#\s]+)", "\n".join(cells("markdown"))):
+        assert (EXAMPLES / target).exists(), target
