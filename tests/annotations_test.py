@@ -5,7 +5,7 @@ import inspect
 
 import pytest
 
-ROOMS = ("ops", "layers", "losses", "models", "data", "metrics", "protocols", "serving")
+ROOMS = ["ops", "layers", "losses", "models", "data", "metrics", "training", "protocols", "serving"]
 
 
 def public_callables(module):

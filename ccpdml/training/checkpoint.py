@@ -1,6 +1,7 @@
 """Everything a run needs to go on as if it had never stopped."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import gin
@@ -44,7 +45,13 @@ class Checkpoint(tf.keras.callbacks.Callback):
         keep: newest checkpoints kept, int.
     """
 
-    def __init__(self, directory, callbacks=(), every=1, keep=2):
+    def __init__(
+        self,
+        directory: str | Path,
+        callbacks: Sequence[tf.keras.callbacks.Callback] = (),
+        every: int = 1,
+        keep: int = 2,
+    ):
         super().__init__()
         self.directory = str(directory)
         self.callbacks = list(callbacks)
@@ -53,7 +60,7 @@ class Checkpoint(tf.keras.callbacks.Callback):
         self.step_at_epoch_begin = 0
         self.manager = None
 
-    def restore(self, learner):
+    def restore(self, learner: tf.keras.Model) -> tuple[int, int]:
         """Puts the newest checkpoint back, if there is one.
 
         Args:
@@ -98,7 +105,7 @@ class Checkpoint(tf.keras.callbacks.Callback):
                 "that made it, or choose another directory."
             ) from error
 
-    def write_to(self, directory):
+    def write_to(self, directory: str | Path) -> None:
         """Writes one checkpoint to a directory other than the run's."""
         tf.train.CheckpointManager(self.checkpoint, str(directory), 1).save()
 
@@ -129,7 +136,7 @@ class Checkpoint(tf.keras.callbacks.Callback):
         if self.num_epochs % self.every:
             self.save()
 
-    def save(self):
+    def save(self) -> None:
         """Writes a checkpoint now; a half-written one is never taken for the newest.
 
         Raises:
@@ -149,14 +156,14 @@ class Checkpoint(tf.keras.callbacks.Callback):
     def _step(self):
         return int(tf.convert_to_tensor(self.model.optimizer.iterations))
 
-    def get_state(self):
+    def get_state(self) -> dict:
         """How many epochs are done, and steps of the next."""
         return {
             "num_epochs": self.num_epochs,
             "num_steps_into_epoch": self._step() - self.step_at_epoch_begin,
         }
 
-    def set_state(self, state):
+    def set_state(self, state: dict) -> None:
         """Takes back what `get_state` gave."""
         self.num_epochs = state["num_epochs"]
         self.num_steps_into_epoch = state["num_steps_into_epoch"]

@@ -6,6 +6,7 @@ from absl import logging
 
 from ccpdml.metrics import collapse, geometry
 from ccpdml.training import evaluation
+from ccpdml.training.evaluation import RetrievalEvaluation
 
 
 @gin.register
@@ -20,7 +21,7 @@ class CollapseAlarm(tf.keras.callbacks.Callback):
         retrieval: the `RetrievalEvaluation` of the same `fit`, before this one in the list.
     """
 
-    def __init__(self, retrieval):
+    def __init__(self, retrieval: RetrievalEvaluation):
         super().__init__()
         self.retrieval = retrieval
         self.sounding = set()

@@ -20,7 +20,13 @@ class EarlyStopping(tf.keras.callbacks.Callback):
         min_delta: by how much a score must beat the best, float.
     """
 
-    def __init__(self, monitor="val_map_at_r", mode="max", patience=60, min_delta=0.0):
+    def __init__(
+        self,
+        monitor: str = "val_map_at_r",
+        mode: str = "max",
+        patience: int = 60,
+        min_delta: float = 0.0,
+    ):
         super().__init__()
         self.monitor = Monitor(monitor, mode, min_delta)
         self.patience = patience
@@ -34,7 +40,7 @@ class EarlyStopping(tf.keras.callbacks.Callback):
                 self.best = Snapshot(list(model.encoder.weights) + list(model.criterion.weights))
 
     @property
-    def is_over(self):
+    def is_over(self) -> bool:
         """Whether the run has seen `patience` evaluations without a gain."""
         return self.monitor.num_without_gain >= self.patience
 
@@ -49,15 +55,15 @@ class EarlyStopping(tf.keras.callbacks.Callback):
         if self.monitor.num_evaluations:
             self.best.put_back()
 
-    def get_state(self):
+    def get_state(self) -> dict:
         """What a checkpoint must keep beside the best weights."""
         return {"monitor": self.monitor.get_state(), "best_step": self.best_step}
 
-    def set_state(self, state):
+    def set_state(self, state: dict) -> None:
         """Takes back what `get_state` gave."""
         self.monitor.set_state(state["monitor"])
         self.best_step = state["best_step"]
 
-    def trackables(self):
+    def trackables(self) -> dict:
         """Variables that a checkpoint must keep."""
         return {"best": self.best}

@@ -1,5 +1,7 @@
 """Zero-shot retrieval on validation classes, at the end of every epoch."""
 
+from collections.abc import Sequence
+
 import gin
 import numpy as np
 import tensorflow as tf
@@ -64,7 +66,12 @@ class RetrievalEvaluation(tf.keras.callbacks.Callback):
     """
 
     def __init__(
-        self, validation_data, gallery_data=None, recall_at=(), prefix="val_", progress=False
+        self,
+        validation_data: tuple | tf.data.Dataset,
+        gallery_data: tuple | tf.data.Dataset | None = None,
+        recall_at: Sequence[int] = (),
+        prefix: str = "val_",
+        progress: bool = False,
     ):
         super().__init__()
         self.images, self.labels = _images_and_labels(validation_data)
@@ -74,7 +81,7 @@ class RetrievalEvaluation(tf.keras.callbacks.Callback):
         self.progress = progress
         self.embeddings = self.gallery_embeddings = self.query_scores = None
 
-    def evaluate(self, learner):
+    def evaluate(self, learner: tf.keras.Model) -> dict[str, float]:
         """Returns the scores of `learner` as a dictionary, without prefix, equal on all workers."""
         self.embeddings = embed(learner, self.images, self.progress)
         self.gallery_embeddings = self.gallery and embed(learner, self.gallery[0], self.progress)

@@ -2,6 +2,7 @@
 
 import inspect
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import gin
@@ -10,6 +11,7 @@ from absl import logging
 
 from ccpdml import config
 from ccpdml.data import pipelines, samplers, views
+from ccpdml.data.image_set import ImageSet
 from ccpdml.ops import replicas
 from ccpdml.training import lock, replay, results, shared_directory, strategies
 from ccpdml.training.checkpoint import Checkpoint
@@ -71,32 +73,32 @@ class Experiment:
 
     def __init__(
         self,
-        run_dir,
-        data=gin.REQUIRED,
-        encoder=gin.REQUIRED,
-        criterion=gin.REQUIRED,
-        optimizer=gin.REQUIRED,
-        steps=gin.REQUIRED,
-        evaluate_every=gin.REQUIRED,
-        classes_per_batch=8,
-        samples_per_class=4,
-        learner=MetricLearner,
-        preprocess=None,
-        training_view=views.Plain,
-        evaluation_view=views.Plain,
-        reinitialization=None,
-        pool=None,
-        early_stopping=EarlyStopping,
-        checkpoint_every=1,
-        steps_per_loop=None,
-        evaluation_batch_size=256,
-        recall_at=(2, 4, 8),
-        select_on="validation",
-        seed=0,
-        strategy="auto",
-        deterministic=False,
-        precision="float32",
-        tensorboard=True,
+        run_dir: str | Path,
+        data: Callable = gin.REQUIRED,
+        encoder: Callable = gin.REQUIRED,
+        criterion: Callable = gin.REQUIRED,
+        optimizer: Callable = gin.REQUIRED,
+        steps: int = gin.REQUIRED,
+        evaluate_every: int = gin.REQUIRED,
+        classes_per_batch: int = 8,
+        samples_per_class: int = 4,
+        learner: Callable = MetricLearner,
+        preprocess: Callable | None = None,
+        training_view: Callable = views.Plain,
+        evaluation_view: Callable = views.Plain,
+        reinitialization: Callable | None = None,
+        pool: Callable | None = None,
+        early_stopping: Callable = EarlyStopping,
+        checkpoint_every: int = 1,
+        steps_per_loop: int | None = None,
+        evaluation_batch_size: int = 256,
+        recall_at: Sequence[int] = (2, 4, 8),
+        select_on: str = "validation",
+        seed: int = 0,
+        strategy: str = "auto",
+        deterministic: bool = False,
+        precision: str = "float32",
+        tensorboard: bool = True,
     ):
         if min(steps, evaluate_every, evaluation_batch_size, checkpoint_every) < 1:
             raise ValueError(
@@ -148,7 +150,7 @@ class Experiment:
                 f"{num_replicas} replicas; change `train.classes_per_batch`."
             )
 
-    def build(self):
+    def build(self) -> tuple[MetricLearner, list[tf.keras.callbacks.Callback]]:
         """Builds learner and callbacks; returns (learner, callbacks)."""
         tf.keras.utils.set_random_seed(self.seed)
         with self.strategy.scope():
@@ -216,7 +218,7 @@ class Experiment:
 
         return self.strategy.distribute_datasets_from_function(of_pipeline)
 
-    def batches(self, first_step, shard=(0, 1)):
+    def batches(self, first_step: int, shard: tuple[int, int] = (0, 1)) -> tf.data.Dataset:
         """The batches from `first_step` on, or of each the slice of one worker."""
         return pipelines.training_batches(
             self.splits.train,
@@ -228,7 +230,9 @@ class Experiment:
             shard=shard,
         )
 
-    def evaluation(self, queries, gallery=None, **kwargs):
+    def evaluation(
+        self, queries: ImageSet, gallery: ImageSet | None = None, **kwargs
+    ) -> RetrievalEvaluation:
         """Builds the `RetrievalEvaluation` of an `ImageSet` in itself, or in a gallery."""
         data = [
             (pipelines.image_batches(s, self.evaluation_view, self.evaluation_batch_size), s.labels)
@@ -237,7 +241,7 @@ class Experiment:
         ]
         return RetrievalEvaluation(*data, **kwargs)
 
-    def plan(self):
+    def plan(self) -> list[str]:
         """Describes the run without training: lines of text."""
         learner, _ = self.build()
         train, validation, test = self.splits.train, self.splits.validation, self.splits.test
@@ -271,7 +275,7 @@ class Experiment:
             )
         return lines
 
-    def run(self):
+    def run(self) -> dict:
         """Trains, or goes on where a run stopped, and returns the results."""
         config.claim(self.run_dir, self.output_dir)
         with lock.held(self.output_dir), strategies.telling_lost_workers():

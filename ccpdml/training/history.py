@@ -28,7 +28,7 @@ class History(tf.keras.callbacks.Callback):
         path: the file.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | Path):
         super().__init__()
         self.path = Path(path)
 
@@ -54,7 +54,7 @@ class ProgressBar(tf.keras.callbacks.Callback):
         monitor: key of the logs to show beside the loss.
     """
 
-    def __init__(self, num_steps, monitor="val_map_at_r"):
+    def __init__(self, num_steps: int, monitor: str = "val_map_at_r"):
         super().__init__()
         self.num_steps = num_steps
         self.monitor = monitor

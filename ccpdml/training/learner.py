@@ -1,6 +1,10 @@
 """The learner: an encoder and a criterion, trained by the compiled inner loop."""
 
+from collections.abc import Callable, Sequence
+
 import gin
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from ccpdml import losses
@@ -47,17 +51,17 @@ class MetricLearner(tf.keras.Model):
 
     def __init__(
         self,
-        encoder,
-        criterion,
-        prox_weight=2e-4,
-        weight_decay=0.0,
-        decay_proxies=False,
-        clip_norm=None,
-        clip_value=None,
-        proxy_learning_rate_multiplier=1.0,
-        preprocess=None,
-        warm_up_steps=0,
-        jit_compile=False,
+        encoder: tf.keras.Model,
+        criterion: tf.keras.layers.Layer,
+        prox_weight: float = 2e-4,
+        weight_decay: float = 0.0,
+        decay_proxies: bool = False,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        proxy_learning_rate_multiplier: float = 1.0,
+        preprocess: Callable | None = None,
+        warm_up_steps: int = 0,
+        jit_compile: bool = False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -80,7 +84,12 @@ class MetricLearner(tf.keras.Model):
         self.sharded_embedding = None
         self.built = True
 
-    def compile(self, optimizer="adam", steps_per_execution=1, **kwargs):
+    def compile(
+        self,
+        optimizer: tf.keras.optimizers.Optimizer | str = "adam",
+        steps_per_execution: int = 1,
+        **kwargs,
+    ) -> None:
         """Sets the optimizer and the length of the compiled inner loop.
 
         Args:
@@ -108,12 +117,12 @@ class MetricLearner(tf.keras.Model):
         optimizer.build(self.criterion_weights)
         return optimizer
 
-    def restart_criterion_optimizer(self):
+    def restart_criterion_optimizer(self) -> None:
         """Forgets the moments of the criterion's weights, as if they had never been trained."""
         with self.distribute_strategy.scope():
             optimizers.overwrite(self.criterion_optimizer, self._linked_optimizer())
 
-    def start_prox(self, center, weight):
+    def start_prox(self, center: Sequence[tf.Tensor], weight: float) -> None:
         """Pulls the encoder to `center` from now on.
 
         Args:
@@ -123,7 +132,7 @@ class MetricLearner(tf.keras.Model):
         self.prox_center.assign(center)
         self.prox_weight_in_force.assign(weight)
 
-    def add_prox(self):
+    def add_prox(self) -> None:
         """Makes room for the prox term, which rests at λ = 0 until `start_prox`."""
         if self.prox_center is None and self.prox_weight:
             with self.distribute_strategy.scope():
@@ -132,14 +141,16 @@ class MetricLearner(tf.keras.Model):
             self.make_train_function(force=True)
 
     @property
-    def metrics(self):
+    def metrics(self) -> list[tf.keras.metrics.Metric]:
         return [self.loss_tracker]
 
-    def call(self, images, training=False):
+    def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Embeddings [batch, dim] in float32, as the encoder gives them (not normalized)."""
         return precision.at_least_float32(self.encoder(self.preprocess(images), training=training))
 
-    def predict(self, x, batch_size=None, **kwargs):
+    def predict(
+        self, x: npt.ArrayLike | tf.data.Dataset, batch_size: int | None = None, **kwargs
+    ) -> np.ndarray:
         """Embeddings float32 [n, dim], as Keras's `predict`; on every worker, all of them."""
         if not strategies.is_multi_worker(self.distribute_strategy):
             return super().predict(x, batch_size, **kwargs)
@@ -149,14 +160,14 @@ class MetricLearner(tf.keras.Model):
             x = tf.data.Dataset.from_tensor_slices(x).batch(batch_size or 32)
         return self.sharded_embedding(x)
 
-    def train_step(self, data):
+    def train_step(self, data: tuple) -> tf.Tensor:
         """One step of one replica; returns the loss of the global batch."""
         loss, steps, _ = self.gradients_of(data)
         self.apply(steps)
         self.loss_tracker.update_state(loss)
         return loss
 
-    def gradients_of(self, data):
+    def gradients_of(self, data: tuple) -> tuple[tf.Tensor, list[tf.Tensor], tf.Tensor]:
         """Differentiates the loss of the global batch, on one replica.
 
         Args:
@@ -178,7 +189,7 @@ class MetricLearner(tf.keras.Model):
         steps = replicas.sum_over([tf.convert_to_tensor(step) for step in steps])
         return loss, steps, gradients.are_finite([loss, *steps])
 
-    def apply(self, steps):
+    def apply(self, steps: list[tf.Tensor]) -> None:
         """Adds prox term and weight decay to summed gradients, clips them and applies them."""
         variables = self.encoder_weights + self.criterion_weights
         # Identity: called under `tf.cond`, where Keras 3 refuses gradients of two graphs at once.
@@ -202,7 +213,7 @@ class MetricLearner(tf.keras.Model):
             )
         stacks.apply_summed_gradients(self.optimizer, steps[:count], self.encoder_weights)
 
-    def make_train_function(self, force=False):
+    def make_train_function(self, force: bool = False) -> Callable:
         """Installs the compiled inner loop where `fit` looks for it."""
         if self.train_function is None or force:
             self.train_function = loop.InnerLoop(self, self.steps_per_loop)

@@ -14,7 +14,7 @@ class NonFiniteLossError(FloatingPointError):
         step: the step that failed, counted from 1.
     """
 
-    def __init__(self, loss, step):
+    def __init__(self, loss: float, step: int):
         what = "A gradient is not finite" if math.isfinite(loss) else f"The loss is {loss}"
         super().__init__(
             f"{what} at step {step}, which was not applied. Lower the learning rate or clip the "

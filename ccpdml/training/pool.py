@@ -1,9 +1,13 @@
 """Pools of embeddings for the core-set."""
 
+from collections.abc import Callable
+
 import gin
 import numpy as np
+import tensorflow as tf
 
 from ccpdml.data import pipelines, samplers, views
+from ccpdml.data.image_set import ImageSet
 
 
 @gin.register
@@ -31,14 +35,14 @@ class PoolDraw:
 
     def __init__(
         self,
-        learner,
-        image_set,
-        pool_size=12,
-        augmented=False,
-        plain_view=None,
-        training_view=None,
-        batch_size=256,
-        seed=0,
+        learner: tf.keras.Model,
+        image_set: ImageSet,
+        pool_size: int = 12,
+        augmented: bool = False,
+        plain_view: Callable | None = None,
+        training_view: Callable | None = None,
+        batch_size: int = 256,
+        seed: int = 0,
     ):
         if pool_size < 1:
             raise ValueError(f"`pool_size` must be above 0. Received: {pool_size=}")
@@ -54,7 +58,7 @@ class PoolDraw:
         self.num_draws = 0
         self.drawn = None
 
-    def __call__(self):
+    def __call__(self) -> tf.Tensor:
         """Returns the embeddings of a fresh pool, float32 [num_classes, pool_size, dim]."""
         draws = samplers.pool_indices(
             self.image_set.labels, self.pool_size, self.seed, self.num_draws
@@ -70,10 +74,10 @@ class PoolDraw:
         embeddings = self.learner.predict(batches, verbose=0)
         return embeddings[places.reshape(draws.shape)]
 
-    def get_state(self):
+    def get_state(self) -> dict:
         """How many pools were drawn: the next one depends on it."""
         return {"num_draws": self.num_draws}
 
-    def set_state(self, state):
+    def set_state(self, state: dict) -> None:
         """Takes back what `get_state` gave."""
         self.num_draws = state["num_draws"]

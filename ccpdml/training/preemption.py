@@ -7,6 +7,7 @@ import gin
 import tensorflow as tf
 
 from ccpdml.ops import replicas
+from ccpdml.training.checkpoint import Checkpoint
 
 EXIT_CODE = 75
 """Of a process that was asked to stop and can be started again: EX_TEMPFAIL, "try again"."""
@@ -27,7 +28,7 @@ class Preemption(tf.keras.callbacks.Callback):
         checkpoint: the `Checkpoint` of the same `fit`.
     """
 
-    def __init__(self, checkpoint):
+    def __init__(self, checkpoint: Checkpoint):
         super().__init__()
         self.checkpoint = checkpoint
         self.is_asked = False

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from ccpdml import files
 from ccpdml.ops import coreset
+from ccpdml.training.reinitialization import ProxyReinitialization
 from ccpdml.training.snapshot import Snapshot
 
 END = "end.npz"
@@ -40,7 +41,7 @@ class ProxyRecord(tf.keras.callbacks.Callback):
         directory: where the files go, made if missing.
     """
 
-    def __init__(self, reinitialization, directory):
+    def __init__(self, reinitialization: ProxyReinitialization, directory: str | Path):
         super().__init__()
         self.reinitialization = reinitialization
         self.directory = Path(directory)
@@ -106,15 +107,15 @@ class ProxyRecord(tf.keras.callbacks.Callback):
     def _step(self):
         return int(tf.convert_to_tensor(self.model.optimizer.iterations))
 
-    def get_state(self):
+    def get_state(self) -> dict:
         """The instance being solved, -1 before the run: what lies beyond it is dropped."""
         return {"instance": self.instance}
 
-    def set_state(self, state):
+    def set_state(self, state: dict) -> None:
         """Takes back what `get_state` gave."""
         self.instance = state["instance"]
 
-    def trackables(self):
+    def trackables(self) -> dict:
         """Variables that a checkpoint must keep."""
         return {"born": self.born}
 

@@ -1,6 +1,7 @@
 """The outer loop: when a problem instance has converged, pose the next one."""
 
 import dataclasses
+from collections.abc import Callable
 
 import gin
 import numpy as np
@@ -73,19 +74,19 @@ class ProxyReinitialization(tf.keras.callbacks.Callback):
 
     def __init__(
         self,
-        draw_pool,
-        monitor="val_map_at_r",
-        mode="max",
-        patience=3,
-        min_evaluations=1,
-        min_delta=1e-5,
-        decay=1.0,
-        max_instances=None,
-        normalized=True,
-        random_start=False,
-        restart_optimizer=True,
-        jitter=0.05,
-        seed=0,
+        draw_pool: Callable[[], tf.Tensor],
+        monitor: str = "val_map_at_r",
+        mode: str = "max",
+        patience: int = 3,
+        min_evaluations: int = 1,
+        min_delta: float = 1e-5,
+        decay: float = 1.0,
+        max_instances: int | None = None,
+        normalized: bool = True,
+        random_start: bool = False,
+        restart_optimizer: bool = True,
+        jitter: float = 0.05,
+        seed: int = 0,
     ):
         super().__init__()
         if patience < 1 or min_evaluations < 1:
@@ -159,7 +160,7 @@ class ProxyReinitialization(tf.keras.callbacks.Callback):
         logging.info("Problem instance %d: %s", self.instance, report)
         return report
 
-    def comparable(self, points):
+    def comparable(self, points: tf.Tensor) -> tf.Tensor:
         """Points as k-center compares them: normalized or not."""
         return self.model.criterion.normalization(points) if self.normalized else points
 
@@ -192,21 +193,21 @@ class ProxyReinitialization(tf.keras.callbacks.Callback):
             "padded_classes": num_padded,
         }
 
-    def get_state(self):
+    def get_state(self) -> dict:
         """What a checkpoint must keep beside the best weights."""
         state = {"monitor": self.monitor.get_state(), "instance": self.instance}
         if hasattr(self.draw_pool, "get_state"):
             state["draw_pool"] = self.draw_pool.get_state()
         return state
 
-    def set_state(self, state):
+    def set_state(self, state: dict) -> None:
         """Takes back what `get_state` gave."""
         self.monitor.set_state(state["monitor"])
         self.instance = state["instance"]
         if "draw_pool" in state:
             self.draw_pool.set_state(state["draw_pool"])
 
-    def trackables(self):
+    def trackables(self) -> dict:
         """Variables that a checkpoint must keep."""
         return {"best": self.best}
 
