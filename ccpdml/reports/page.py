@@ -161,7 +161,8 @@ def _folds(validation):
     by_fold = [histories[i : i + repeats] for i in range(0, len(histories), repeats)]
     shared = {"folds": validation.results["folds"], "repeats": repeats}
     shared["choices of one repeat per fold"] = _choices(validation.results["concatenated"])
-    shared |= _facts(validation.runs[0].results) | dict.fromkeys(("fold", "seed", "best step"))
+    of_one = ("fold", "seed", "best step", "wall time")
+    shared |= _facts(validation.runs[0].results) | dict.fromkeys(of_one)
     columns = ["fold", "repeat", *tables.METRICS.values(), "best step"]
     return [
         markup.facts(shared),
