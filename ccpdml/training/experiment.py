@@ -304,7 +304,7 @@ class Experiment:
                 )
         except NonFiniteLossError as error:
             folder = replay.write(self, checkpoint, error.step)
-            error.add_note(f"The batch is in {folder}; the same command with --debug replays it.")
+            error.add_note(replay.note(folder))
             raise
         written = results.write(self, learner, stopping.best_step, time.monotonic() - started)
         # No worker leaves while another may still wait for what it has to give.

@@ -31,6 +31,14 @@ def write(experiment, checkpoint, step):
     return folder
 
 
+def note(folder):
+    """A line about a written batch: where it is, which files it was made of, and what to do."""
+    with np.load(folder / "batch.npz") as batch:
+        files = [str(path) for path in batch["paths"]] if "paths" in batch else []
+    of_files = f", made of {', '.join(files)}" if files else ""
+    return f"The batch is in {folder}{of_files}; the same command with --debug replays it."
+
+
 def run(experiment):
     """Runs the written batch again, one op at a time.
 

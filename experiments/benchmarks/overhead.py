@@ -1,12 +1,13 @@
-"""What CCP adds to the wall time of a whole run, part by part.
+"""What CCP adds to the time of a whole run, part by part.
 
-python experiments/benchmarks/overhead.py --steps=400
+python experiments/benchmarks/overhead.py
 
-The same run on glyphs with CCP and with the pairs of the batch alone. Both are timed by part: the
-inner loop (with the prox term and the proxies), evaluation, re-initialization, and what is kept.
+The same run on glyphs with the pairs of the batch alone and with CCP, in turn, several times. Each
+callback is timed, and the calls of the inner loop (with prox term and proxies); the rest of a run,
+such as its figures, is the same for both. The first call of the inner loop compiles it and counts
+as any other. Other programs on the machine lengthen wall time, less so the time of the processor.
 """
 
-import collections
 import statistics
 import tempfile
 import time
@@ -20,71 +21,103 @@ from ccpdml import config, training
 FLAGS = flags.FLAGS
 flags.DEFINE_string("ccp", "gin/glyphs_ms.gin", "Run file with CCP.")
 flags.DEFINE_string("base", "gin/glyphs_ms_base.gin", "Run file without.")
-flags.DEFINE_integer("steps", 400, "Steps of a run.")
-flags.DEFINE_integer("evaluate_every", 100, "Steps between two evaluations.")
-flags.DEFINE_integer("pairs", 3, "Pairs of runs.")
-flags.DEFINE_integer("patience", 1, "Evaluations without a gain that end a problem instance.")
+flags.DEFINE_integer("steps", 1000, "Steps of a run.")
+flags.DEFINE_integer("pairs", 5, "Pairs of runs.")
+
+CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
 
 
-def timed(owner, name, seconds, part):
-    """Adds the time spent in a method of an object to `seconds[part]`."""
-    method = getattr(owner, name)
-
-    def wrapped(*args, **kwargs):
-        started = time.perf_counter()
-        try:
-            return method(*args, **kwargs)
-        finally:
-            seconds[part] += time.perf_counter() - started
-
-    setattr(owner, name, wrapped)
-
-
-class Clock(tf.keras.callbacks.Callback):
-    """Times the calls of the inner loop; the first one compiles it."""
+class Times:
+    """Seconds by part, of every clock."""
 
     def __init__(self):
+        self.calls = {}
+
+    def begin(self):
+        self.started = [clock() for clock in CLOCKS.values()]
+
+    def end(self, part):
+        now = [clock() for clock in CLOCKS.values()]
+        passed = [end - start for end, start in zip(now, self.started, strict=True)]
+        self.calls.setdefault(part, []).append(passed)
+
+    def of_callback(self, callback, method):
+        """Has the calls of a callback's method timed under the callback's name."""
+        inner, part = getattr(callback, method), type(callback).__name__
+
+        def timed(*args, **kwargs):
+            self.begin()
+            inner(*args, **kwargs)
+            self.end(part)
+
+        setattr(callback, method, timed)
+
+    def seconds(self):
+        """Tuple (wall, processor) by part; of the inner loop, median call times calls."""
+        found = {
+            part: [sum(each) for each in zip(*c, strict=True)] for part, c in self.calls.items()
+        }
+        loops = self.calls["inner loop"]
+        found["inner loop"] = [
+            statistics.median(each) * len(loops) for each in zip(*loops, strict=True)
+        ]
+        return found | {"all": [sum(each) for each in zip(*found.values(), strict=True)]}
+
+
+class InnerLoopClock(tf.keras.callbacks.Callback):
+    """Times the calls of the inner loop."""
+
+    def __init__(self, times):
         super().__init__()
-        self.calls = []
+        self.times = times
 
     def on_train_batch_begin(self, batch, logs=None):
-        self.started = time.perf_counter()
+        self.times.begin()
 
     def on_train_batch_end(self, batch, logs=None):
-        self.calls.append(time.perf_counter() - self.started)
+        self.times.end("inner loop")
 
 
-def run(file, bindings):
-    """Seconds of a run by part, without those that compile the inner loop."""
+def run(file):
+    """Trains by a run file; returns its seconds by part, and its problem instances."""
     gin.clear_config()
-    config.load([file], [f"train.steps={FLAGS.steps}", *bindings])
-    seconds = collections.Counter()
+    config.load([file], [f"train.steps={FLAGS.steps}"])
+    times = Times()
     with tempfile.TemporaryDirectory() as folder:
         experiment = training.Experiment(folder)
         learner, callbacks = experiment.build()
-        clock = Clock()
         for callback in callbacks:
-            for name in ("on_train_begin", "on_epoch_end"):
-                timed(callback, name, seconds, type(callback).__name__)
-        experiment.build = lambda: (learner, [clock, *callbacks])
-        experiment.run()
-    parts = {type(callback).__name__: seconds[type(callback).__name__] for callback in callbacks}
-    parts = {"inner loop": statistics.median(clock.calls) * len(clock.calls)} | parts
-    return parts | {"all": sum(parts.values())}
+            for method in ("on_train_begin", "on_epoch_end", "on_train_end"):
+                times.of_callback(callback, method)
+        learner.fit(
+            experiment.batches(0).take_while(lambda *_: True),
+            epochs=FLAGS.steps // experiment.steps_per_epoch,
+            steps_per_epoch=experiment.steps_per_epoch,
+            callbacks=[InnerLoopClock(times), *callbacks],
+            shuffle=False,
+            verbose=0,
+        )
+    outer = [c for c in callbacks if isinstance(c, training.ProxyReinitialization)]
+    return times.seconds(), sum(callback.instance + 1 for callback in outer)
 
 
 def main(_):
-    common = [f"train.evaluate_every={FLAGS.evaluate_every}"]
-    outer = [*common, f"ProxyReinitialization.patience={FLAGS.patience}"]
-    pairs = [(run(FLAGS.base, common), run(FLAGS.ccp, outer)) for _ in range(FLAGS.pairs)]
-    print(f"{'part':<24}{'plain':>9}{'CCP':>9}  seconds, medians of {FLAGS.pairs} runs in turn")
-    for part in pairs[0][1]:
-        medians = [statistics.median(pair[i].get(part, 0.0) for pair in pairs) for i in (0, 1)]
-        print(f"{part:<24}{medians[0]:>9.2f}{medians[1]:>9.2f}")
-    ratios = sorted(ccp["all"] / base["all"] for base, ccp in pairs)
-    print(
-        f"ratio: median {statistics.median(ratios):.3f}, from {ratios[0]:.3f} to {ratios[-1]:.3f}"
-    )
+    pairs = [(run(FLAGS.base), run(FLAGS.ccp)) for _ in range(FLAGS.pairs)]
+    print(f"Seconds of {FLAGS.steps} steps, medians of {FLAGS.pairs} runs in turn.")
+    print(f"{'part':<24}" + "".join(f"{f'{name}: plain':>18}{'CCP':>9}" for name in CLOCKS))
+    for part in pairs[0][1][0]:
+        line = f"{part:<24}"
+        for clock in range(len(CLOCKS)):
+            plain, ccp = (
+                statistics.median(pair[i][0].get(part, [0.0] * 2)[clock] for pair in pairs)
+                for i in (0, 1)
+            )
+            line += f"{plain:>18.2f}{ccp:>9.2f}"
+        print(line)
+    for clock, name in enumerate(CLOCKS):
+        ratios = sorted(ccp[0]["all"][clock] / plain[0]["all"][clock] for plain, ccp in pairs)
+        print(f"ratio, {name}: {statistics.median(ratios):.3f}, {ratios[0]:.3f} - {ratios[-1]:.3f}")
+    print(f"problem instances: {[ccp[1] for _, ccp in pairs]}")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,13 @@
 """Whole runs in processes that are killed or asked to stop, or meet in one directory."""
 
+import os
+import re
 import signal
 import time
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ccpdml import config, training
 from ccpdml.training import lock
@@ -50,6 +53,48 @@ def test_two_runs_do_not_share_a_directory(tmp_path):
     run = training.Experiment(tmp_path)
     with lock.held(tmp_path), pytest.raises(lock.RunActiveError, match="process .* on "):
         run.run()
+
+
+def test_a_run_that_finds_another_or_no_directory_says_so(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "active").mkdir()
+    with lock.held(tmp_path / "active"):
+        runs = [processes.start(tmp_path / name, BINDINGS) for name in ("active", "file/run")]
+        active, nowhere = processes.finish(runs)
+    assert [run.returncode for run in runs] == [lock.EXIT_CODE, 1]
+    assert f"ERROR: A run is active in {tmp_path / 'active'}: process {os.getpid()}" in active
+    assert str(tmp_path / "file/run") in re.search("ERROR: .*", nowhere).group()
+    assert "Traceback" not in active + nowhere
+
+
+@pytest.mark.slow
+def test_the_command_that_stopped_at_a_broken_batch_names_it_and_replays_it(tmp_path):
+    rng = np.random.default_rng(0)
+    for part, label in [*(("train", label) for label in range(4)), ("test", 0), ("test", 1)]:
+        folder = tmp_path / "images" / part / f"{part}_{label}"
+        folder.mkdir(parents=True)
+        for index in range(4):
+            pixels = rng.integers(0, 256, (20, 20, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / f"{index}.png")
+    bindings = [
+        *("data.load.name = 'folder'", f"data.load.root = '{tmp_path / 'images'}'"),
+        *("train.classes_per_batch = 2", "train.samples_per_class = 4"),
+        *("train.steps = 8", "train.evaluate_every = 8"),
+        *("tf.keras.optimizers.Adam.learning_rate = 1e30", "PoolDraw.pool_size = 4"),
+        *("train.training_view = @CenterCrop", "train.evaluation_view = @CenterCrop"),
+        *("CenterCrop.size = 16", "CenterCrop.short_side = 16"),
+    ]
+    stopped = processes.start(tmp_path / "run", bindings)
+    (output,) = processes.finish([stopped])
+    assert stopped.returncode == 1
+    line = re.search("ERROR: .*", output).group()
+    assert "at step" in line
+    assert str(tmp_path / "images" / "train" / "train_") in line
+    assert "--debug" in line
+    replayed = processes.start(tmp_path / "run", bindings, ["--debug"])
+    (output,) = processes.finish([replayed])
+    assert replayed.returncode == 0
+    assert re.search(r"Step \d+: .*Tensor had .*(Inf|NaN)", output, re.DOTALL), output
 
 
 def test_a_batch_that_breaks_a_run_can_be_replayed(tmp_path):
