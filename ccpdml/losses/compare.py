@@ -86,10 +86,19 @@ class InBatch(tf.keras.losses.Loss):
 
     Args:
         loss: a `PairLoss`.
+
+    Raises:
+        ValueError: if `loss` has weights.
     """
 
     def __init__(self, loss: tf.keras.layers.Layer, name: str = "in_batch", **kwargs):
         super().__init__(name=name, **kwargs)
+        if loss.trainable_weights:
+            raise ValueError(
+                "Keras trains no weights of a loss; use `training.MetricLearner` with "
+                f"`losses.BatchPairs` for a loss that learns. Received: {type(loss).__name__} with "
+                f"{[weight.name for weight in loss.trainable_weights]}"
+            )
         self.loss = loss
 
     def __call__(

@@ -43,7 +43,7 @@ class Experiment:
         learner: class or function of (encoder, criterion, preprocess=...) -> `MetricLearner`.
         preprocess: function of an image batch, run on the device; None takes the encoder's own,
             `encoder.preprocess`, or images as they are.
-        training_view: what is made of an image in training; None takes it plain.
+        training_view: class or function without arguments -> view of images in training.
         evaluation_view: likewise in evaluation and in a pool that is not augmented.
         reinitialization: class or function of `draw_pool` -> `ProxyReinitialization`; None keeps
             the criterion as it is built.
