@@ -217,6 +217,9 @@ def test_a_run_with_results_only(tmp_path):
         shutil.rmtree(run / part)
     (run / "config.gin").unlink()
     page.write_report([run], tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text()
+    assert "48.00" in text  # MAP@R
+    assert page.CAPTIONS["learning_curve"] not in text
 
 
 def test_bad_run_directories_are_named(tmp_path):
