@@ -61,7 +61,7 @@ class MultiProxyHead(tf.keras.layers.Layer):
         """The proxies as a reference set: (points [num_classes * per_class, dim], labels)."""
         proxies = tf.convert_to_tensor(self.proxies)
         points = tf.reshape(proxies, [-1, proxies.shape[-1]])
-        return points, tf.repeat(tf.range(self.num_classes), self.proxies_per_class)
+        return points, tf.range(points.shape[0]) // self.proxies_per_class
 
     def call(self, embeddings: tf.Tensor) -> tf.Tensor:
         per_class = distances.euclidean(embeddings[None], tf.convert_to_tensor(self.proxies))

@@ -84,8 +84,8 @@ def pair_distances(points: np.ndarray, labels: npt.ArrayLike) -> tuple[float, fl
     """
     points = points.astype(np.float64) - points.mean(axis=0, dtype=np.float64)
     _, classes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
-    sums = np.zeros((len(sizes), points.shape[1]))
-    np.add.at(sums, classes, points)
+    in_order = points[np.argsort(classes, kind="stable")]
+    sums = np.add.reduceat(in_order, np.cumsum(sizes) - sizes)
     lengths = (points**2).sum(axis=1)
     within = sizes * np.bincount(classes, lengths) - (sums**2).sum(axis=1)
     num_within = (sizes * (sizes - 1) // 2).sum()

@@ -21,14 +21,25 @@ def log_one_plus_sum_exp(x: tf.Tensor, mask: tf.Tensor, axis: int = -1) -> tf.Te
     Returns:
         float, the axis gone; exactly 0 where nothing counts.
     """
-    exponents = tf.where(mask > 0.0, x, x.dtype.min)
-    highest = tf.stop_gradient(tf.nn.relu(tf.reduce_max(exponents, axis, keepdims=True)))
-    total = tf.reduce_sum(tf.exp(exponents - highest), axis)  # exp(dtype.min - highest) is 0
-    highest = tf.squeeze(highest, axis)
-    # log1p keeps small sums exact; `highest` is 0 whenever the sum can be small.
-    return highest + tf.where(
-        highest > 0.0, tf.math.log(tf.exp(-highest) + total), tf.math.log1p(total)
-    )
+    counts = tf.cast(mask, tf.bool)
+
+    # By hand the gradient is one product; TensorFlow's own repeats a step for each one here.
+    @tf.custom_gradient
+    def of_exponents(x):
+        exponents = tf.where(counts, x, x.dtype.min)
+        highest = tf.nn.relu(tf.reduce_max(exponents, axis, keepdims=True))
+        terms = tf.exp(exponents - highest)  # exp(dtype.min - highest) is 0
+        total = tf.reduce_sum(terms, axis, keepdims=True)
+        whole = tf.exp(-highest) + total
+        # log1p keeps small sums exact; `highest` is 0 whenever the sum can be small.
+        value = highest + tf.where(highest > 0.0, tf.math.log(whole), tf.math.log1p(total))
+
+        def gradient(upstream):
+            return terms * (tf.expand_dims(upstream, axis) / whole)
+
+        return tf.squeeze(value, axis), gradient
+
+    return of_exponents(x)
 
 
 def log_sum_exp(x: tf.Tensor, mask: tf.Tensor, axis: int = -1) -> tf.Tensor:
@@ -42,7 +53,7 @@ def log_sum_exp(x: tf.Tensor, mask: tf.Tensor, axis: int = -1) -> tf.Tensor:
     Returns:
         float, the axis gone; the lowest number of the dtype where nothing counts.
     """
-    exponents = tf.where(mask > 0.0, x, x.dtype.min)
+    exponents = tf.where(tf.cast(mask, tf.bool), x, x.dtype.min)
     highest = tf.stop_gradient(tf.reduce_max(exponents, axis, keepdims=True))
     total = tf.reduce_sum(mask * tf.exp(exponents - highest), axis)
     return tf.squeeze(highest, axis) + tf.math.log(tf.where(total > 0.0, total, 1.0))

@@ -1,6 +1,8 @@
 """Where Keras 2 and Keras 3 differ: the one place that asks which of them is running."""
 
+import contextlib
 import inspect
+from collections.abc import Iterator
 
 import tensorflow as tf
 
@@ -26,6 +28,22 @@ def symbolic_length(vectors: tf.Tensor) -> tf.Tensor:
 def symbolic_maximum(values: tf.Tensor, lowest: float) -> tf.Tensor:
     """Symbolic values, those below the number `lowest` raised to it; saved as `symbolic_length`."""
     return (tf.keras.ops if KERAS_3 else tf).maximum(values, lowest)
+
+
+@contextlib.contextmanager
+def one_step_per_execution(model: tf.keras.Model) -> Iterator[None]:
+    """Has `predict` run batch by batch, whatever number of steps `fit` runs at once.
+
+    Keras 3 would hold that many batches of images together, and trace the model that many times.
+    """
+    if not KERAS_3:
+        yield
+        return
+    steps, model.steps_per_execution = model.steps_per_execution, 1
+    try:
+        yield
+    finally:
+        model.steps_per_execution = steps
 
 
 def apply_summed_gradients(

@@ -41,7 +41,7 @@ class Checkpoint(tf.keras.callbacks.Callback):
     Args:
         directory: where the checkpoints go, made if missing.
         callbacks: the callbacks of the same `fit` that have state.
-        every: evaluations (epochs) between two checkpoints, int.
+        every: evaluations (epochs) between two checkpoints, int; the last one always makes one.
         keep: newest checkpoints kept, int.
     """
 
@@ -129,11 +129,9 @@ class Checkpoint(tf.keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self.num_epochs, self.step_at_epoch_begin = epoch + 1, self._step()
-        if self.num_epochs % self.every == 0:
-            self.save()
-
-    def on_train_end(self, logs=None):
-        if self.num_epochs % self.every:
+        # Not at train end: by then the weights are the best ones, not those to go on from.
+        is_last = self.model.stop_training or self.num_epochs == self.params["epochs"]
+        if is_last or self.num_epochs % self.every == 0:
             self.save()
 
     def save(self) -> None:

@@ -153,7 +153,8 @@ class MetricLearner(tf.keras.Model):
     ) -> np.ndarray:
         """Embeddings float32 [n, dim], as Keras's `predict`; on every worker, all of them."""
         if not strategies.is_multi_worker(self.distribute_strategy):
-            return super().predict(x, batch_size, **kwargs)
+            with stacks.one_step_per_execution(self):
+                return super().predict(x, batch_size, **kwargs)
         if self.sharded_embedding is None:
             self.sharded_embedding = ShardedEmbedding(self)
         if not isinstance(x, tf.data.Dataset):

@@ -21,7 +21,7 @@ from ccpdml import config, training
 FLAGS = flags.FLAGS
 flags.DEFINE_string("ccp", "gin/glyphs_ms.gin", "Run file with CCP.")
 flags.DEFINE_string("base", "gin/glyphs_ms_base.gin", "Run file without.")
-flags.DEFINE_integer("steps", 1000, "Steps of a run.")
+flags.DEFINE_integer("steps", 5000, "Steps of a run.")
 flags.DEFINE_integer("pairs", 5, "Pairs of runs.")
 
 CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}

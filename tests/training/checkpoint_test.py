@@ -98,6 +98,34 @@ def test_a_stopped_run_goes_on_bit_for_bit(tmp_path, stop_after, op_determinism)
     assert len(whole[-1]) == 4  # three instances, and the end
 
 
+def test_the_last_checkpoint_holds_the_last_weights_not_the_best(tmp_path):
+    model = tiny.learner()
+    stopping = training.EarlyStopping(patience=2)
+    checkpoint = training.Checkpoint(tmp_path, [stopping], every=3)
+    seen = []
+
+    class Look(tf.keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append([np.array(w) for w in self.model.encoder.get_weights()])
+
+    model.fit(
+        tiny.dataset(),
+        steps_per_epoch=5,
+        epochs=NUM_EPOCHS,
+        callbacks=[Score(), Look(), stopping, checkpoint],
+        verbose=0,
+        shuffle=False,
+    )
+    resumed = tiny.learner()
+    again = training.EarlyStopping(patience=2)
+    assert training.Checkpoint(tmp_path, [again]).restore(resumed) == (4, 20)
+    for last, now in zip(seen[-1], resumed.encoder.get_weights(), strict=True):
+        np.testing.assert_array_equal(last, now)
+    again.best.put_back()
+    for best, now in zip(seen[1], resumed.encoder.get_weights(), strict=True):
+        np.testing.assert_array_equal(best, now)
+
+
 def test_a_checkpoint_of_another_method_is_refused(tmp_path):
     run(tmp_path)
     model = tiny.learner(losses.TripletLoss())

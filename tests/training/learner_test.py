@@ -139,6 +139,21 @@ def test_predict_gives_float32_embeddings_in_order():
     np.testing.assert_allclose(embeddings, np.array(model.encoder(images)), atol=1e-6)
 
 
+def test_predict_goes_batch_by_batch_whatever_the_length_of_the_inner_loop():
+    seen = []
+
+    def look(images):
+        seen.append(images.shape)
+        return images
+
+    model = tiny.learner(steps_per_execution=5, preprocess=look)
+    images = tf.data.Dataset.from_tensor_slices(tiny.batches(5)[0])
+    model.predict(images, verbose=0)
+    assert len(seen) <= 2  # Traced once; Keras 2 has a first step and a loop.
+    model.fit(tiny.dataset(), steps_per_epoch=5, verbose=0, shuffle=False)
+    assert int(tf.convert_to_tensor(model.optimizer.iterations)) == 5
+
+
 @pytest.mark.parametrize(
     "arguments", [{"prox_weight": -1.0}, {"proxy_learning_rate_multiplier": 0.0}]
 )
