@@ -2,17 +2,18 @@
 
 python experiments/benchmarks/overhead.py
 
-The same run on glyphs with the pairs of the batch alone and with CCP, in turn, several times. Each
-callback is timed, and the calls of the inner loop (with prox term and proxies); the rest of a run,
-such as its figures, is the same for both. The first call of the inner loop compiles it and counts
-as any other. Other programs on the machine lengthen wall time, less so the time of the processor.
+The same run on glyphs with the pairs of the batch alone and with CCP, in turn, several times, each
+in a process of its own. Each callback is timed, and the calls of the inner loop (with prox term and
+proxies); the rest of a run, such as its figures, is the same for both. The first call of the inner
+loop compiles it and counts as any other. Other programs on the machine lengthen wall time, less so
+the time of the processor.
 """
 
+import multiprocessing
 import statistics
 import tempfile
 import time
 
-import gin
 import tensorflow as tf
 from absl import app, flags
 
@@ -78,10 +79,9 @@ class InnerLoopClock(tf.keras.callbacks.Callback):
         self.times.end("inner loop")
 
 
-def run(file):
+def run(file, steps):
     """Trains by a run file; returns its seconds by part, and its problem instances."""
-    gin.clear_config()
-    config.load([file], [f"train.steps={FLAGS.steps}"])
+    config.load([file], [f"train.steps={steps}"])
     times = Times()
     with tempfile.TemporaryDirectory() as folder:
         experiment = training.Experiment(folder)
@@ -91,7 +91,7 @@ def run(file):
                 times.of_callback(callback, method)
         learner.fit(
             experiment.batches(0).take_while(lambda *_: True),
-            epochs=FLAGS.steps // experiment.steps_per_epoch,
+            epochs=steps // experiment.steps_per_epoch,
             steps_per_epoch=experiment.steps_per_epoch,
             callbacks=[InnerLoopClock(times), *callbacks],
             shuffle=False,
@@ -101,8 +101,14 @@ def run(file):
     return times.seconds(), sum(callback.instance + 1 for callback in outer)
 
 
+def run_alone(file):
+    """`run` in a new process: a run is slower in memory that another has used before."""
+    with multiprocessing.get_context("spawn").Pool(1) as process:
+        return process.apply(run, (file, FLAGS.steps))
+
+
 def main(_):
-    pairs = [(run(FLAGS.base), run(FLAGS.ccp)) for _ in range(FLAGS.pairs)]
+    pairs = [(run_alone(FLAGS.base), run_alone(FLAGS.ccp)) for _ in range(FLAGS.pairs)]
     print(f"Seconds of {FLAGS.steps} steps, medians of {FLAGS.pairs} runs in turn.")
     print(f"{'part':<24}" + "".join(f"{f'{name}: plain':>18}{'CCP':>9}" for name in CLOCKS))
     for part in pairs[0][1][0]:
