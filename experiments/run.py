@@ -33,6 +33,8 @@ def main(argv):
     from ccpdml import config, training  # after the flags: --help need not wait for TensorFlow
     from ccpdml.training import lock
 
+    # TensorFlow would tell something about each checkpoint in the middle of the progress bar.
+    logging.get_absl_logger().addFilter(lambda line: line.filename != "functional_saver.py")
     run_dir = FLAGS.run_dir or f"runs/{Path(FLAGS.gin_file[0]).stem}"
     try:
         config.load(FLAGS.gin_file, FLAGS.gin_bindings)
