@@ -26,7 +26,7 @@ flags.DEFINE_multi_string("gin_bindings", [], "As of run.py.")
 flags.DEFINE_string("data_root", None, "As of run.py.")
 flags.DEFINE_string("run_dir", None, "Default: runs/<name of the first gin file>_folds.")
 flags.DEFINE_integer("folds", 4, "Class folds, each of which validates once.", lower_bound=2)
-flags.DEFINE_integer("repeats", 1, "Runs of every fold; every run has a seed of its own.", lower_bound=1)
+flags.DEFINE_integer("repeats", 1, "Runs of every fold; each has a seed of its own.", lower_bound=1)
 flags.DEFINE_integer("max_choices", 81, "Concatenations to score, a sample if there are more.")
 flags.DEFINE_bool("dry_run", False, "Check every configuration, print the first run's plan.")
 
