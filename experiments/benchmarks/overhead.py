@@ -102,7 +102,7 @@ def run(file, steps):
 
 
 def run_alone(file):
-    """`run` in a new process: a run is slower in memory that another has used before."""
+    """`run` in a new process, as any run of a user has one."""
     with multiprocessing.get_context("spawn").Pool(1) as process:
         return process.apply(run, (file, FLAGS.steps))
 
