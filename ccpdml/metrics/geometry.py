@@ -84,8 +84,7 @@ def pair_distances(points: np.ndarray, labels: npt.ArrayLike) -> tuple[float, fl
     """
     points = points.astype(np.float64) - points.mean(axis=0, dtype=np.float64)
     _, classes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
-    in_order = points[np.argsort(classes, kind="stable")]
-    sums = np.add.reduceat(in_order, np.cumsum(sizes) - sizes)
+    sums = _sums_of_classes(points, classes, sizes)
     lengths = (points**2).sum(axis=1)
     within = sizes * np.bincount(classes, lengths) - (sums**2).sum(axis=1)
     num_within = (sizes * (sizes - 1) // 2).sum()
@@ -104,14 +103,19 @@ def effective_dimensions(embeddings: npt.ArrayLike) -> float:
     return float(total**2 / (covariance**2).sum()) if total > 0.0 else 0.0
 
 
+def _sums_of_classes(points, classes, sizes):
+    """Sum of the points of each class, [num_classes, dim]; `classes` are 0..num_classes - 1."""
+    in_order = points[np.argsort(classes, kind="stable")]
+    return np.add.reduceat(in_order, np.cumsum(sizes) - sizes)
+
+
 def class_distance(embeddings: npt.ArrayLike, labels: npt.ArrayLike) -> float:
     """Mean over classes of the distance from the class mean to the nearest other class mean."""
     names, classes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
     if len(names) == 1:
         return 0.0
-    means = np.zeros((len(names), embeddings.shape[1]))
-    np.add.at(means, classes, embeddings)
-    _, distances = search.nearest(means / sizes[:, None], k=1)
+    means = _sums_of_classes(embeddings.astype(np.float64), classes, sizes) / sizes[:, None]
+    _, distances = search.nearest(means, k=1)
     return float(distances.mean(dtype=np.float64))
 
 
