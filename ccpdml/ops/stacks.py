@@ -46,6 +46,13 @@ def one_step_per_execution(model: tf.keras.Model) -> Iterator[None]:
         model.steps_per_execution = steps
 
 
+def variable_index(optimizer: tf.keras.optimizers.Optimizer, variable: tf.Variable) -> int:
+    """Place of a variable among those that an optimizer was built with."""
+    if KERAS_3:
+        return optimizer._get_variable_index(variable)
+    return optimizer._index_dict[optimizer._var_key(variable)]
+
+
 def apply_summed_gradients(
     optimizer: tf.keras.optimizers.Optimizer,
     gradients: list[tf.Tensor],

@@ -3,6 +3,8 @@
 import gin
 import tensorflow as tf
 
+from ccpdml.ops import stacks
+
 
 @gin.register
 @tf.keras.utils.register_keras_serializable(package="ccpdml")
@@ -21,10 +23,42 @@ class LinkedLearningRate(tf.keras.optimizers.schedules.LearningRateSchedule):
         return {"multiplier": self.multiplier}
 
 
+class FusedAdam(tf.keras.optimizers.Adam):
+    """Adam whose step is one TensorFlow kernel, in place.
+
+    Keras's own is a dozen operations, each of which reads and writes arrays of the size of the
+    weight. Proxies are one large weight: its time and memory count.
+    """
+
+    def update_step(self, gradient, variable, learning_rate=None):
+        """One step of `variable`; Keras 2 gives no `learning_rate`, but keeps the current one."""
+        rate = self.learning_rate if learning_rate is None else learning_rate
+        index = stacks.variable_index(self, variable)
+        moments = [stacks.raw(slots[index]) for slots in (self._momentums, self._velocities)]
+        step = tf.convert_to_tensor(self.iterations) + 1
+        beta_1, beta_2, rate, epsilon, step = (
+            tf.cast(number, variable.dtype)
+            for number in (self.beta_1, self.beta_2, rate, self.epsilon, step)
+        )
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=moments[0].handle,
+            v=moments[1].handle,
+            beta1_power=beta_1**step,
+            beta2_power=beta_2**step,
+            lr=rate,
+            beta1=beta_1,
+            beta2=beta_2,
+            epsilon=epsilon,
+            grad=gradient,
+        )
+
+
 def linked_copy(optimizer, multiplier):
     """Builds an optimizer of the same kind that learns `multiplier` times as fast.
 
     Multiplying gradients would change nothing under Adam, which divides their size out again.
+    A copy of Keras's Adam is a `FusedAdam`: the same steps up to rounding.
 
     Args:
         optimizer: the `tf.keras.optimizers.Optimizer` to follow; its learning rate may be changed
@@ -33,7 +67,8 @@ def linked_copy(optimizer, multiplier):
     """
     rate = LinkedLearningRate(optimizer, multiplier)
     config = optimizer.get_config() | {"learning_rate": rate, "name": f"linked_{optimizer.name}"}
-    return type(optimizer).from_config(config)
+    is_plain_adam = type(optimizer) is tf.keras.optimizers.Adam and not optimizer.amsgrad
+    return (FusedAdam if is_plain_adam else type(optimizer)).from_config(config)
 
 
 def overwrite(optimizer, other):
