@@ -1,10 +1,12 @@
-"""Core-sets: the few points that stand for many, chosen by greedy k-center."""
+"""Core-sets: the few points that stand for many, chosen by greedy k-center or another rule."""
 
+import gin
 import tensorflow as tf
 
 from ccpdml.ops import distances, precision
 
 
+@gin.register
 def farthest_first(pool: tf.Tensor, seeds: tf.Tensor, num_picks: int) -> tf.Tensor:
     """Picks by greedy k-center: each pick is the point farthest from all before it.
 
@@ -24,14 +26,7 @@ def farthest_first(pool: tf.Tensor, seeds: tf.Tensor, num_picks: int) -> tf.Tens
 
     Source: the paper's proxy selection (supplement, 1.2); a 2-approximation (Gonzalez, 1985).
     """
-    pool, seeds = precision.at_least_float32(pool), precision.at_least_float32(seeds)
-    if pool.shape.rank != 3 or seeds.shape.rank != 3:
-        raise ValueError(
-            "`pool` and `seeds` must be [num_classes, points, dim]. "
-            f"Received: {pool.shape=}, {seeds.shape=}"
-        )
-    if not 1 <= num_picks <= pool.shape[1]:
-        raise ValueError(f"`num_picks` must be in 1..{pool.shape[1]}. Received: {num_picks=}")
+    pool, seeds = _checked(pool, seeds, num_picks)
     nearest = tf.reduce_min(distances.euclidean(pool, seeds), axis=-1)
     picks = []
     for _ in range(num_picks):
@@ -40,6 +35,73 @@ def farthest_first(pool: tf.Tensor, seeds: tf.Tensor, num_picks: int) -> tf.Tens
         # A difference, not an expanded square: exactly 0 for the pick, so it is not picked again.
         nearest = tf.minimum(nearest, tf.norm(pool - chosen, axis=-1))
     return tf.stack(picks, axis=-1)
+
+
+@gin.register
+def k_medoids(pool: tf.Tensor, seeds: tf.Tensor, num_picks: int) -> tf.Tensor:
+    """Picks by greedy k-medoids: each pick is the point that shortens the way to the others most.
+
+    The way of a point is its distance to the nearest seed or pick; their sum is what k-medoids
+    makes small. One far point weighs no more than any other, so that, unlike k-center's, the picks
+    are not drawn to outliers. Ties go to the lowest index; no point is picked twice.
+
+    Args:
+        pool, seeds, num_picks: as of `farthest_first`; `seeds` may have no points.
+
+    Returns:
+        Indices into `pool` in picking order, int32 [num_classes, num_picks].
+
+    Raises:
+        ValueError: if `num_picks` is out of range or the shapes do not fit.
+
+    Source: the building phase of PAM (Kaufman and Rousseeuw, "Finding Groups in Data", 1990). Given
+    seeds, the ways become shorter by at least 1 - 1/e of what the best picks would make of them, as
+    for every submodular gain (Nemhauser, Wolsey and Fisher, 1978).
+    """
+    pool, seeds = _checked(pool, seeds, num_picks)
+    between = distances.euclidean(pool, pool)
+    nearest = tf.reduce_min(distances.euclidean(pool, seeds), axis=-1)
+    taken, picks = tf.zeros_like(nearest), []
+    for _ in range(num_picks):
+        way = tf.reduce_sum(tf.minimum(nearest[..., None], between), axis=1)
+        picks.append(tf.argmin(tf.where(taken > 0.0, way.dtype.max, way), -1, tf.int32))
+        taken += tf.one_hot(picks[-1], pool.shape[1], dtype=taken.dtype)
+        nearest = tf.minimum(nearest, tf.gather(between, picks[-1], axis=2, batch_dims=1))
+    return tf.stack(picks, axis=-1)
+
+
+@gin.register
+def random_picks(
+    pool: tf.Tensor, seeds: tf.Tensor, num_picks: int, instance: int = 0, seed: int = 0
+) -> tf.Tensor:
+    """Picks at random, no point twice: what a rule of picking has to beat.
+
+    Args:
+        pool, seeds, num_picks: as of `farthest_first`; only the shape of `pool` matters.
+        instance: number of the problem instance, int.
+        seed: the picks depend on it and on `instance` alone, int.
+
+    Returns:
+        Indices into `pool` in picking order, int32 [num_classes, num_picks].
+
+    Raises:
+        ValueError: if `num_picks` is out of range or the shapes do not fit.
+    """
+    pool, _ = _checked(pool, seeds, num_picks)
+    order = tf.random.stateless_uniform(pool.shape[:2], (seed, instance))
+    return tf.argsort(order, axis=-1)[:, :num_picks]
+
+
+def _checked(pool, seeds, num_picks):
+    pool, seeds = precision.at_least_float32(pool), precision.at_least_float32(seeds)
+    if pool.shape.rank != 3 or seeds.shape.rank != 3:
+        raise ValueError(
+            "`pool` and `seeds` must be [num_classes, points, dim]. "
+            f"Received: {pool.shape=}, {seeds.shape=}"
+        )
+    if not 1 <= num_picks <= pool.shape[1]:
+        raise ValueError(f"`num_picks` must be in 1..{pool.shape[1]}. Received: {num_picks=}")
+    return pool, seeds
 
 
 def covering_radius(points: tf.Tensor, centers: tf.Tensor) -> tf.Tensor:

@@ -173,7 +173,9 @@ class Checkpoint(tf.keras.callbacks.Callback):
         variables = {
             "weights": learner.weights,
             "optimizer": learner.optimizer.variables,
-            "criterion_optimizer": learner.criterion_optimizer.variables,
+            "criterion_optimizer": [
+                v for optimizer in learner.criterion_optimizers for v in optimizer.variables
+            ],
             "mean_loss": learner.loss_tracker.variables,
         }
         # One name for each: Keras 3 hides variables that are held in lists from checkpoints.

@@ -81,6 +81,7 @@ class MetricLearner(tf.keras.Model):
         self.measure = _compiled(self.criterion) if jit_compile else self.criterion
         self.loss_tracker = tf.keras.metrics.Mean(name="loss")
         self.prox_center = None
+        self.encoder_rests_until = None
         self.sharded_embedding = None
         self.built = True
 
@@ -110,17 +111,25 @@ class MetricLearner(tf.keras.Model):
         self.is_backbone = warm_up.backbone_mask(self.encoder) if self.warm_up_steps else None
         with self.distribute_strategy.scope():
             self.optimizer.build(self.encoder_weights)
-            self.criterion_optimizer = self._linked_optimizer()
+            # One for each, so that each can forget for itself.
+            self.criterion_optimizers = [self._linked_optimizer(w) for w in self.criterion_weights]
 
-    def _linked_optimizer(self):
+    def _linked_optimizer(self, weight):
         optimizer = optimizers.linked_copy(self.optimizer, self.proxy_learning_rate_multiplier)
-        optimizer.build(self.criterion_weights)
+        optimizer.build([weight])
         return optimizer
 
-    def restart_criterion_optimizer(self) -> None:
-        """Forgets the moments of the criterion's weights, as if they had never been trained."""
+    def forget_moments(self, weight: tf.Variable, rows: tf.Tensor) -> None:
+        """Forgets the moments of rows of a weight of the criterion, as if never trained.
+
+        Args:
+            weight: one of `criterion_weights`, [..., dim].
+            rows: which ones, bool, of the shape of the weight without its last axis.
+        """
+        (index,) = (i for i, own in enumerate(self.criterion_weights) if own is weight)
         with self.distribute_strategy.scope():
-            optimizers.overwrite(self.criterion_optimizer, self._linked_optimizer())
+            fresh = self._linked_optimizer(weight)
+        optimizers.forget(self.criterion_optimizers[index], fresh, rows)
 
     def start_prox(self, center: Sequence[tf.Tensor], weight: float) -> None:
         """Pulls the encoder to `center` from now on.
@@ -139,6 +148,18 @@ class MetricLearner(tf.keras.Model):
                 self.prox_center = Snapshot(self.encoder_weights)
                 self.prox_weight_in_force = tf.Variable(0.0, trainable=False)
             self.make_train_function(force=True)
+
+    def add_encoder_rest(self) -> None:
+        """Makes room for `rest_encoder`; the compiled loop is traced for it."""
+        if self.encoder_rests_until is None:
+            with self.distribute_strategy.scope():
+                self.encoder_rests_until = tf.Variable(0, trainable=False, dtype=tf.int64)
+            self.make_train_function(force=True)
+
+    def rest_encoder(self, num_steps: int) -> None:
+        """Only the criterion's weights learn in the next `num_steps` steps."""
+        step = tf.cast(tf.convert_to_tensor(self.optimizer.iterations), tf.int64)
+        self.encoder_rests_until.assign(step + num_steps)
 
     @property
     def metrics(self) -> list[tf.keras.metrics.Metric]:
@@ -168,20 +189,25 @@ class MetricLearner(tf.keras.Model):
         self.loss_tracker.update_state(loss)
         return loss
 
-    def gradients_of(self, data: tuple) -> tuple[tf.Tensor, list[tf.Tensor], tf.Tensor]:
+    def gradients_of(
+        self, data: tuple, encoder_rests: bool = False
+    ) -> tuple[tf.Tensor, list[tf.Tensor], tf.Tensor]:
         """Differentiates the loss of the global batch, on one replica.
 
         Args:
             data: tuple (images, labels), this replica's part.
+            encoder_rests: whether only the criterion's weights are to learn; the encoder then
+                embeds as in evaluation.
 
         Returns:
             Tuple (loss, gradients summed over the replicas, whether all of that is finite).
         """
         images, labels, _ = tf.keras.utils.unpack_x_y_sample_weight(data)
         num_replicas = tf.distribute.get_replica_context().num_replicas_in_sync
-        variables = self.encoder_weights + self.criterion_weights
-        with tf.GradientTape() as tape:
-            embeddings = replicas.gather(self(images, training=True))
+        variables, _ = self._learning(encoder_rests)
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch([stacks.raw(variable) for variable in variables])
+            embeddings = replicas.gather(self(images, training=not encoder_rests))
             loss = self.measure(embeddings, replicas.gather(labels))
             loss += sum(self.encoder.losses)
             # Every replica computes the whole loss, and their gradients are summed.
@@ -190,29 +216,39 @@ class MetricLearner(tf.keras.Model):
         steps = replicas.sum_over([tf.convert_to_tensor(step) for step in steps])
         return loss, steps, gradients.are_finite([loss, *steps])
 
-    def apply(self, steps: list[tf.Tensor]) -> None:
+    def _learning(self, encoder_rests):
+        """The weights that learn, and for each whether weight decay holds for it."""
+        first = len(self.encoder_weights) if encoder_rests else 0
+        return (self.encoder_weights + self.criterion_weights)[first:], self.decayed[first:]
+
+    def apply(self, steps: list[tf.Tensor], encoder_rests: bool = False) -> None:
         """Adds prox term and weight decay to summed gradients, clips them and applies them."""
-        variables = self.encoder_weights + self.criterion_weights
+        variables, decayed = self._learning(encoder_rests)
+        count = len(variables) - len(self.criterion_weights)
         # Identity: called under `tf.cond`, where Keras 3 refuses gradients of two graphs at once.
-        steps, count = [tf.identity(step) for step in steps], len(self.encoder_weights)
-        if self.prox_center is not None:
+        steps = [tf.identity(step) for step in steps]
+        if count and self.prox_center is not None:
             weight, center = self.prox_weight_in_force, self.prox_center.copies
             steps[:count] = gradients.add_decay(steps[:count], variables[:count], weight, center)
         if self.weight_decay:
-            rates = [self.weight_decay * decays for decays in self.decayed]
+            rates = [self.weight_decay * decays for decays in decayed]
             steps = [
                 gradients.add_decay([step], [variable], rate)[0] if rate else step
                 for step, variable, rate in zip(steps, variables, rates, strict=True)
             ]
-        if self.warm_up_steps:
+        if count and self.warm_up_steps:
             is_over = tf.convert_to_tensor(self.optimizer.iterations) >= self.warm_up_steps
             steps[:count] = warm_up.hold(steps[:count], self.is_backbone, is_over)
         steps = gradients.clip(steps, self.clip_norm, self.clip_value)
-        if self.criterion_weights:
-            stacks.apply_summed_gradients(
-                self.criterion_optimizer, steps[count:], self.criterion_weights
-            )
-        stacks.apply_summed_gradients(self.optimizer, steps[:count], self.encoder_weights)
+        # First the criterion's: their rate is the one that the encoder's optimizer has now.
+        for optimizer, step, weight in zip(
+            self.criterion_optimizers, steps[count:], self.criterion_weights, strict=True
+        ):
+            stacks.apply_summed_gradients(optimizer, [step], [weight])
+        if count:
+            stacks.apply_summed_gradients(self.optimizer, steps[:count], self.encoder_weights)
+        else:
+            stacks.raw(self.optimizer.iterations).assign_add(1)  # A step of the run all the same.
 
     def make_train_function(self, force: bool = False) -> Callable:
         """Installs the compiled inner loop where `fit` looks for it."""

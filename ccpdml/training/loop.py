@@ -74,22 +74,37 @@ class InnerLoop:
             batch = iterator.get_next_as_optional()
             if not batch.has_value():
                 break
-            results = self.strategy.run(self.learner.gradients_of, args=(batch.get_value(),))
-            # All replicas hold the same loss and gradients: those of the global batch.
-            loss, is_finite = (self._of_first(results[i]) for i in (0, 2))
+            if self._encoder_rests():
+                loss, is_finite = self._step(batch.get_value(), encoder_rests=True)
+            else:
+                loss, is_finite = self._step(batch.get_value(), encoder_rests=False)
             if not is_finite:
                 break
-            self.strategy.run(self._apply, args=results[:2])
             num_done += 1
         if self.strategy.num_replicas_in_sync > 1:
             self.strategy.run(self._average_statistics)
         return num_done, loss, is_finite
 
+    def _encoder_rests(self):
+        until = self.learner.encoder_rests_until
+        if until is None:
+            return False  # Known while tracing: the other branch is not built.
+        return tf.cast(tf.convert_to_tensor(self.learner.optimizer.iterations), tf.int64) < until
+
+    def _step(self, batch, encoder_rests):
+        """One step; returns the loss, and whether the step was finite, and so applied."""
+        results = self.strategy.run(self.learner.gradients_of, args=(batch, encoder_rests))
+        # All replicas hold the same loss and gradients: those of the global batch.
+        loss, is_finite = (self._of_first(results[i]) for i in (0, 2))
+        if is_finite:
+            self.strategy.run(self._apply, args=(*results[:2], encoder_rests))
+        return loss, is_finite
+
     def _of_first(self, per_replica):
         return self.strategy.experimental_local_results(per_replica)[0]
 
-    def _apply(self, loss, steps):
-        self.learner.apply(steps)
+    def _apply(self, loss, steps, encoder_rests):
+        self.learner.apply(steps, encoder_rests)
         self.learner.loss_tracker.update_state(loss)
 
     def _average_statistics(self):

@@ -1,4 +1,4 @@
-"""Two optimizers in step: one for the encoder, a faster one for the proxies."""
+"""Optimizers in step: one for the encoder, a faster one for each weight of the criterion."""
 
 import gin
 import tensorflow as tf
@@ -71,7 +71,22 @@ def linked_copy(optimizer, multiplier):
     return (FusedAdam if is_plain_adam else type(optimizer)).from_config(config)
 
 
-def overwrite(optimizer, other):
-    """Gives an optimizer the state (moments, iterations) of another one of its kind."""
-    for variable, value in zip(optimizer.variables, other.variables, strict=True):
-        variable.assign(tf.convert_to_tensor(value))
+def forget(optimizer, fresh, is_forgotten):
+    """Makes an optimizer forget what it knows of some rows of the one weight that it trains.
+
+    What it keeps beside its moments, such as the number of steps by which Adam corrects its first
+    ones, starts anew if no row is left that has been trained.
+
+    Args:
+        optimizer: built with one weight, [..., dim].
+        fresh: one of its kind and for the same weight that has made no step.
+        is_forgotten: rows to forget, bool, of the shape of the weight without its last axis.
+    """
+    is_new = bool(tf.reduce_all(is_forgotten))
+    for variable, start in zip(optimizer.variables, fresh.variables, strict=True):
+        value, start = tf.convert_to_tensor(variable), tf.convert_to_tensor(start)
+        is_moment = value.shape.rank > 0 and value.shape[:-1] == is_forgotten.shape
+        if is_moment:
+            variable.assign(tf.where(is_forgotten[..., None], start, value))
+        elif is_new:
+            variable.assign(start)

@@ -1,7 +1,8 @@
 """The outer loop: when a problem instance has converged, pose the next one."""
 
 import dataclasses
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Sequence
 
 import gin
 import numpy as np
@@ -9,6 +10,7 @@ import tensorflow as tf
 from absl import logging
 
 from ccpdml.ops import coreset, distances, replicas
+from ccpdml.training.instance_end import InstanceEnd
 from ccpdml.training.monitor import Monitor
 from ccpdml.training.snapshot import Snapshot
 
@@ -35,33 +37,51 @@ class Placement:
 
 @gin.register
 class ProxyReinitialization(tf.keras.callbacks.Callback):
-    """Moves the proxies to a core-set of fresh embeddings whenever a problem instance converges.
+    """Moves the proxies to a core-set of fresh embeddings whenever a problem instance is over.
 
-    An instance has converged after `patience` evaluations without a gain. Then the prox center
-    becomes the instance's best weights, the prox weight λ·decay^t in instance t (0 in the first),
-    and the proxies the greedy k-center picks of a fresh pool, given the instance's best proxies.
-    Training goes on from the live weights. At train begin the proxies are picked the same way.
+    An instance is over after `patience` evaluations without a gain, or after `period` evaluations.
+    Then the prox center becomes the instance's best weights, the prox weight λ·decay^t in instance
+    t (0 in the first), and the proxies what `pick` takes from a fresh pool, given the instance's
+    best proxies. Training goes on from the live weights. At train begin the proxies are picked the
+    same way.
 
     It adds to the logs: `problem_instance` and `prox_weight`, and where it acts also
     `covering_radius_before`, `covering_radius_after` (mean over classes of how far a pool reaches
     from its proxies), `proxy_displacement` (mean distance of a new proxy to the nearest old one of
     its class) and `padded_classes` (classes whose pool had fewer distinct points than proxies).
+    Put it after `RetrievalEvaluation` and `EarlyStopping`: it changes what they look at.
 
     Args:
         draw_pool: function without arguments -> embeddings float [num_classes, pool_size, dim].
         monitor: key of the logs.
         mode: "max" or "min".
-        patience: evaluations without a gain that end an instance, int; 3 in the original.
+        patience: evaluations without a gain that end an instance, int; 3 in the original. None
+            goes by `period` alone.
+        period: evaluations that end an instance, int, whatever the scores; None, as in the
+            original, goes by patience alone. Where both are given, whichever comes first counts. A
+            sequence gives the period of the first instance, the second and so on; its last entry
+            holds for all later ones: (None, 4) lets the first instance converge, (2, 4, 8) lets
+            them grow.
         min_evaluations: fewest evaluations of an instance, int.
+        count_early_scores: whether a score before `min_evaluations` can be the instance's best and
+            counts for patience; the original looks at none of them.
         min_delta: by how much a score must beat the instance's best, float.
         decay: λ shrinks by this factor per instance, float.
         max_instances: instances to pose, int; 1 picks the proxies once and for ever, None goes on.
+        pick: which points of a pool become proxies: function of (pool, seeds, num_picks) -> int
+            [num_classes, num_picks], `instance=` being given if it takes that.
+            `coreset.farthest_first` is the paper's; `coreset.k_medoids` and `coreset.random_picks`
+            are not drawn to outliers.
+        proxies_only_steps: steps after each re-initialization in which proxies alone learn, int,
+            counted among the steps of the run. The encoder rests: its weights, their moments, the
+            statistics of batch normalization; it embeds as in evaluation.
         normalized: whether k-center compares normalized embeddings, as the loss does; the original
             compares raw ones, whose lengths then decide.
         random_start: whether the first proxies are those the criterion was built with; otherwise
             they are picked from a pool, as seen by the untrained encoder.
-        restart_optimizer: whether the moments of replaced proxies are forgotten; the original
-            keeps them, and they then push the new proxies where the old ones went.
+        restart_optimizer: whether the moments of replaced proxies are forgotten, so that they learn
+            as if never trained; the original keeps them, and they then push the new proxies where
+            the old ones went. What other weights have is kept in any case.
         jitter: how far repeated picks are moved apart, relative to their length, float.
         seed: of that movement, int.
 
@@ -69,7 +89,8 @@ class ProxyReinitialization(tf.keras.callbacks.Callback):
         instance: the problem instance that is being solved, int; None before the first.
         placement: the `Placement` of this evaluation, or of train begin; None if there was none.
 
-    Source: the paper, section 4; supplement, 1.2.
+    Source: the paper, section 4; supplement, 1.2. Period, other picks and proxies that learn alone
+    are not in it.
     """
 
     def __init__(
@@ -77,11 +98,15 @@ class ProxyReinitialization(tf.keras.callbacks.Callback):
         draw_pool: Callable[[], tf.Tensor],
         monitor: str = "val_map_at_r",
         mode: str = "max",
-        patience: int = 3,
+        patience: int | None = 3,
+        period: int | Sequence[int | None] | None = None,
         min_evaluations: int = 1,
+        count_early_scores: bool = True,
         min_delta: float = 1e-5,
         decay: float = 1.0,
         max_instances: int | None = None,
+        pick: Callable = coreset.farthest_first,
+        proxies_only_steps: int = 0,
         normalized: bool = True,
         random_start: bool = False,
         restart_optimizer: bool = True,
@@ -89,12 +114,17 @@ class ProxyReinitialization(tf.keras.callbacks.Callback):
         seed: int = 0,
     ):
         super().__init__()
-        if patience < 1 or min_evaluations < 1:
-            raise ValueError(f"Must be above 0. Received: {patience=}, {min_evaluations=}")
+        if proxies_only_steps < 0:
+            raise ValueError(
+                "`ProxyReinitialization.proxies_only_steps` must not be negative. "
+                f"Received: {proxies_only_steps=}"
+            )
         self.draw_pool = draw_pool
         self.monitor = Monitor(monitor, mode, min_delta)
-        self.patience, self.min_evaluations = patience, min_evaluations
+        self.end = InstanceEnd(self.monitor, patience, period, min_evaluations, count_early_scores)
         self.decay, self.max_instances = decay, max_instances
+        self.pick = pick
+        self.proxies_only_steps = proxies_only_steps
         self.normalized = normalized
         self.random_start = random_start
         self.restart_optimizer = restart_optimizer
@@ -113,6 +143,8 @@ class ProxyReinitialization(tf.keras.callbacks.Callback):
         if self.best is None:
             if self.max_instances != 1:
                 model.add_prox()
+            if self.proxies_only_steps:
+                model.add_encoder_rest()
             with model.distribute_strategy.scope():
                 self.best = Snapshot([*model.encoder_weights, model.criterion.head.proxies])
 
@@ -128,20 +160,16 @@ class ProxyReinitialization(tf.keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self.placement = None
-        if self.monitor.update(logs):
+        if self.end.update(logs):
             self.best.take()
         logs["problem_instance"] = self.instance
         logs["prox_weight"] = self._prox_weight()
-        if self._has_converged():
+        if self._is_over():
             logs.update(self._pose_next())
 
-    def _has_converged(self):
+    def _is_over(self):
         # The first worker decides for all, lest one waits for another in a collective.
-        over = (
-            self.monitor.num_without_gain >= self.patience
-            and self.monitor.num_evaluations >= self.min_evaluations
-            and self.instance + 1 != self.max_instances
-        )
+        over = self.end.is_due(self.instance) and self.instance + 1 != self.max_instances
         agreed = replicas.broadcast(tf.constant(int(over)), self.model.distribute_strategy)
         return bool(int(agreed))
 
@@ -153,10 +181,15 @@ class ProxyReinitialization(tf.keras.callbacks.Callback):
         self.instance += 1
         if self.model.prox_center is not None:
             self.model.start_prox(weights, self._prox_weight())
+        proxies = self.model.criterion.head.proxies
+        old = tf.convert_to_tensor(proxies)
         report = self._place(tf.convert_to_tensor(best_proxies))
         if self.restart_optimizer:
-            self.model.restart_criterion_optimizer()
-        self.monitor.restart()
+            is_replaced = tf.reduce_any(tf.convert_to_tensor(proxies) != old, axis=-1)
+            self.model.forget_moments(proxies, is_replaced)
+        if self.proxies_only_steps:
+            self.model.rest_encoder(self.proxies_only_steps)
+        self.end.restart()
         logging.info("Problem instance %d: %s", self.instance, report)
         return report
 
@@ -170,7 +203,7 @@ class ProxyReinitialization(tf.keras.callbacks.Callback):
         old = tf.convert_to_tensor(head.proxies)
         pool = tf.convert_to_tensor(self.draw_pool(), old.dtype)
         compared = self.comparable(pool)
-        picks = coreset.farthest_first(compared, self.comparable(seeds), head.proxies_per_class)
+        picks = self._picks(compared, self.comparable(seeds), head.proxies_per_class)
         chosen = tf.gather(pool, picks, batch_dims=1)
         new, num_padded = coreset.spread_repeated(chosen, self.jitter, (self.seed, self.instance))
         new = replicas.broadcast(new, self.model.distribute_strategy)
@@ -193,23 +226,36 @@ class ProxyReinitialization(tf.keras.callbacks.Callback):
             "padded_classes": num_padded,
         }
 
+    def _picks(self, pool, seeds, num_picks):
+        takes_instance = "instance" in inspect.signature(self.pick).parameters
+        instance = {"instance": self.instance} if takes_instance else {}
+        picks = tf.cast(self.pick(pool, seeds, num_picks, **instance), tf.int32)
+        if picks.shape != (pool.shape[0], num_picks):
+            raise ValueError(
+                "`ProxyReinitialization.pick` must return indices [num_classes, num_picks] = "
+                f"{(pool.shape[0], num_picks)}. Received: shape {tuple(picks.shape)}"
+            )
+        return picks
+
     def get_state(self) -> dict:
         """What a checkpoint must keep beside the best weights."""
-        state = {"monitor": self.monitor.get_state(), "instance": self.instance}
+        state = {**self.end.get_state(), "instance": self.instance}
         if hasattr(self.draw_pool, "get_state"):
             state["draw_pool"] = self.draw_pool.get_state()
         return state
 
     def set_state(self, state: dict) -> None:
         """Takes back what `get_state` gave."""
-        self.monitor.set_state(state["monitor"])
+        self.end.set_state(state)
         self.instance = state["instance"]
         if "draw_pool" in state:
             self.draw_pool.set_state(state["draw_pool"])
 
     def trackables(self) -> dict:
         """Variables that a checkpoint must keep."""
-        return {"best": self.best}
+        if not self.proxies_only_steps:
+            return {"best": self.best}
+        return {"best": self.best, "encoder_rests_until": self.model.encoder_rests_until}
 
 
 def _mean(x):

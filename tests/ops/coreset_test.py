@@ -1,8 +1,9 @@
-"""Radii of core-sets, against every subset of centers."""
+"""Core-sets: what is picked, and the radii of centers, against every subset."""
 
 import itertools
 
 import numpy as np
+import pytest
 
 from ccpdml.ops import coreset
 
@@ -47,3 +48,63 @@ def test_the_radius_of_each_center_is_over_the_points_nearest_to_it():
     np.testing.assert_allclose(
         coreset.radius_of_each(points, centers)[0], expected, rtol=1e-4, atol=1e-5
     )
+
+
+def way(pool, seeds, picks):
+    """Sum over the pool of the distance to the nearest seed or pick."""
+    return measured(pool, np.concatenate([seeds, pool[list(picks)]])).min(axis=1).sum()
+
+
+@pytest.mark.parametrize("num_seeds", [1, 3])
+def test_medoids_shorten_the_ways_nearly_as_the_best_subset_does(num_seeds):
+    pool = RNG.normal(size=(6, 9, 2)).astype(np.float32)
+    seeds = 3.0 + RNG.normal(size=(6, num_seeds, 2)).astype(np.float32)
+    picks = np.asarray(coreset.k_medoids(pool, seeds, 3))
+    assert picks.dtype == np.int32
+    for row in range(6):
+        assert len(set(picks[row])) == 3
+        before = way(pool[row], seeds[row], [])
+        best = min(way(pool[row], seeds[row], s) for s in itertools.combinations(range(9), 3))
+        shortened = before - way(pool[row], seeds[row], picks[row])
+        assert shortened >= (1 - 1 / np.e) * (before - best)
+        # One at a time, each pick is the best one.
+        for count in range(3):
+            ways = [way(pool[row], seeds[row], [*picks[row, :count], j]) for j in range(9)]
+            assert ways[picks[row, count]] == pytest.approx(min(ways), rel=1e-4)
+
+
+def test_without_seeds_the_first_medoid_is_that_of_the_class():
+    pool = RNG.normal(size=(4, 7, 3)).astype(np.float32)
+    picks = np.asarray(coreset.k_medoids(pool, np.zeros([4, 0, 3], np.float32), 1))
+    for row in range(4):
+        assert picks[row, 0] == measured(pool[row], pool[row]).sum(axis=0).argmin()
+
+
+def test_an_outlier_draws_k_center_but_not_medoids():
+    cluster = 0.1 * RNG.normal(size=(1, 8, 2)).astype(np.float32)
+    pool = np.concatenate([cluster, cluster + 2.0, [[[9.0, -9.0]]]], axis=1).astype(np.float32)
+    seeds = np.zeros([1, 1, 2], np.float32)
+    assert 16 in np.asarray(coreset.farthest_first(pool, seeds, 2))
+    assert 8 <= np.asarray(coreset.k_medoids(pool, seeds, 1))[0, 0] < 16
+
+
+def test_random_picks_depend_on_seed_and_instance_alone():
+    pool, seeds = RNG.normal(size=(50, 6, 2)).astype(np.float32), np.zeros([50, 1, 2], np.float32)
+
+    def draw(points=pool, **which):
+        return np.asarray(coreset.random_picks(points, seeds, 4, **which))
+
+    picks = draw(instance=1, seed=2)
+    assert (np.diff(np.sort(picks, axis=1)) > 0).all()
+    assert set(picks.ravel()) == set(range(6))
+    np.testing.assert_array_equal(picks, draw(pool + 1.0, instance=1, seed=2))
+    assert (picks != draw(instance=2, seed=2)).any()
+    assert (picks != draw(instance=1, seed=3)).any()
+
+
+@pytest.mark.parametrize("rule", [coreset.farthest_first, coreset.k_medoids, coreset.random_picks])
+def test_a_rule_refuses_more_picks_than_points(rule):
+    with pytest.raises(ValueError, match=r"1\.\.6. Received: num_picks=7"):
+        rule(np.zeros([2, 6, 3]), np.zeros([2, 1, 3]), 7)
+    with pytest.raises(ValueError, match="num_classes, points, dim"):
+        rule(np.zeros([6, 3]), np.zeros([1, 3]), 2)

@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from ccpdml import losses, training
+from ccpdml.ops import coreset
 from tests.training import tiny
 
 NUM_EPOCHS = 8
@@ -52,10 +53,10 @@ class Pool:
         self.num_draws = state["num_draws"]
 
 
-def run(directory, stop_after=None, steps_per_execution=5, last=()):
+def run(directory, stop_after=None, steps_per_execution=5, last=(), patience=2, **kwargs):
     """Trains, or goes on; returns everything that a resumed run must have in common."""
     model = tiny.learner(prox_weight=0.1, steps_per_execution=steps_per_execution)
-    outer = training.ProxyReinitialization(Pool(), patience=2)
+    outer = training.ProxyReinitialization(Pool(), patience=patience, **kwargs)
     stopping = training.EarlyStopping(patience=100)
     history = training.History(directory / "history.jsonl")
     record = training.ProxyRecord(outer, directory / "proxies")
@@ -76,7 +77,7 @@ def run(directory, stop_after=None, steps_per_execution=5, last=()):
         )
     moments = [
         tf.convert_to_tensor(v)
-        for optimizer in (model.optimizer, model.criterion_optimizer)
+        for optimizer in (model.optimizer, *model.criterion_optimizers)
         for v in optimizer.variables
     ]
     values = [*model.weights, *moments, *model.prox_center.copies, *outer.best.copies]
@@ -213,6 +214,23 @@ def test_a_run_asked_to_stop_goes_on_inside_its_epoch(tmp_path, calls, op_determ
         np.testing.assert_array_equal(one, other)
     assert whole[1:] == resumed[1:]
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_a_run_stopped_while_proxies_learn_alone_goes_on_bit_for_bit(tmp_path, op_determinism):
+    # Instances of 2, 1, 1, ... evaluations of 5 steps, the first 3 of each for the proxies alone:
+    # steps 11-13, 16-18, 21-23, ...
+    seams = {"patience": None, "period": (2, 1), "pick": coreset.random_picks}
+    options = seams | {"proxies_only_steps": 3, "steps_per_execution": 1}
+    whole = run(tmp_path / "whole", **options)
+    with pytest.raises(training.Preempted, match="step 17"):
+        run(tmp_path / "parts", last=[Ask(17)], **options)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "parts", stop_after=5, **options)
+    resumed = run(tmp_path / "parts", **options)
+    for one, other in zip(whole[0], resumed[0], strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert whole[1:] == resumed[1:]
+    assert [row["problem_instance"] for row in whole[1]] == [0, 0, 1, 2, 3, 4, 5, 6]
 
 
 def damage(path):

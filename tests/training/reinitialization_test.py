@@ -94,12 +94,136 @@ def test_a_random_start_keeps_the_proxies_the_criterion_was_built_with():
     np.testing.assert_array_equal(np.array(model.criterion.head.proxies), before)
 
 
+def moments(optimizer):
+    """What an optimizer keeps for the rows of its weight."""
+    values = [np.array(tf.convert_to_tensor(v)) for v in optimizer.variables]
+    return [value for value in values if value.ndim == 3]
+
+
 def test_new_proxies_forget_their_moments_unless_asked_otherwise():
     for restart in (True, False):
         model = fit([0.5, 0.5], patience=1, restart_optimizer=restart)[0]
-        iterations = int(tf.convert_to_tensor(model.criterion_optimizer.iterations))
-        assert iterations == (0 if restart else 10)
+        (optimizer,) = model.criterion_optimizers
+        assert int(tf.convert_to_tensor(optimizer.iterations)) == (0 if restart else 10)
+        assert [np.any(m) for m in moments(optimizer)] == [not restart] * 2
         assert int(tf.convert_to_tensor(model.optimizer.iterations)) == 10
+
+
+def values(optimizer):
+    return [np.array(tf.convert_to_tensor(v)) for v in optimizer.variables]
+
+
+def test_only_rows_of_replaced_proxies_are_forgotten():
+    loss = losses.MarginLoss(learn_beta=True)
+    model = tiny.learner(losses.ChanceConstrainedLoss(loss, tiny.NUM_CLASSES, 2))
+    model.fit(tiny.dataset(), steps_per_epoch=5, verbose=0, shuffle=False)
+    proxies = model.criterion.head.proxies
+    (own,) = [
+        optimizer
+        for optimizer, weight in zip(
+            model.criterion_optimizers, model.criterion_weights, strict=True
+        )
+        if weight is proxies
+    ]
+    others = [o for o in [model.optimizer, *model.criterion_optimizers] if o is not own]
+    assert len(others) == 2
+    before, kept = [values(optimizer) for optimizer in others], moments(own)
+    rows = np.zeros([tiny.NUM_CLASSES, 2], bool)
+    rows[1, 0] = rows[3] = True
+    model.forget_moments(proxies, tf.constant(rows))
+    for old, new in zip(kept, moments(own), strict=True):
+        assert not new[rows].any()
+        np.testing.assert_array_equal(new[~rows], old[~rows])
+    assert int(tf.convert_to_tensor(own.iterations)) == 5
+    for optimizer, old in zip(others, before, strict=True):
+        for one, other in zip(values(optimizer), old, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_replaced_proxies_learn_at_their_rate_from_the_first_step():
+    # Adam's first step has length lr for every entry; with old moments or an old count it has not.
+    model = tiny.learner(steps_per_execution=1)
+    fit([0.5, 0.5], model, patience=1)
+    placed = np.array(model.criterion.head.proxies)
+    model.fit(tiny.dataset(), steps_per_epoch=1, verbose=0, shuffle=False)
+    moved = np.abs(np.array(model.criterion.head.proxies) - placed)
+    assert moved.max() == pytest.approx(0.01, rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("when", "expected"),
+    [
+        ({"patience": None, "period": 2}, [0, 0, 1, 1, 2, 2, 3]),
+        ({"patience": 2, "period": 3}, [0, 0, 0, 1, 1, 1, 2]),  # 0.6 gains, then two do not
+        ({"patience": 1, "period": 4}, [0, 0, 0, 1, 1, 1, 1]),
+        ({"patience": 2, "period": (None, 1)}, [0, 0, 0, 0, 1, 2, 3]),
+        ({"patience": None, "period": (1, 2, 3)}, [0, 1, 1, 2, 2, 2, 3]),
+        ({"patience": None, "period": 2, "max_instances": 2}, [0, 0, 1, 1, 1, 1, 1]),
+    ],
+)
+def test_an_instance_ends_by_patience_or_period_whichever_comes_first(when, expected):
+    scores = [0.5, 0.6, 0.6, 0.59, 0.7, 0.8, 0.9]
+    model = tiny.learner(prox_weight=0.1)
+    outer = training.ProxyReinitialization(pool, **when)
+    outer.set_model(model)
+    outer.on_train_begin()
+    rows = [{"val_map_at_r": score} for score in scores]
+    for row in rows:
+        outer.on_epoch_end(0, row)
+    assert [row["problem_instance"] for row in rows] == expected
+
+
+@pytest.mark.parametrize(
+    ("when", "message"),
+    [
+        ({"patience": None}, "never end"),
+        ({"patience": None, "period": (2, None)}, "never end"),
+        ({"period": 0}, "above 0"),
+        ({"period": ()}, "above 0"),
+        ({"patience": 0}, "above 0"),
+        ({"min_evaluations": 0}, "above 0"),
+        ({"period": (4, 2), "min_evaluations": 3}, "at least `.min_evaluations`"),
+        ({"proxies_only_steps": -1}, "proxies_only_steps"),
+    ],
+)
+def test_an_end_that_cannot_be_is_refused(when, message):
+    with pytest.raises(ValueError, match=message):
+        training.ProxyReinitialization(pool, **when)
+
+
+@pytest.mark.parametrize("count", [True, False])
+def test_early_scores_count_unless_asked_otherwise(count):
+    # Unheard, 0.4 of the third evaluation is the best, and two without a gain follow it.
+    scores = [0.9, 0.5, 0.4] if count else [0.9, 0.5, 0.4, 0.4, 0.4]
+    end = {"patience": 2, "min_evaluations": 3, "count_early_scores": count}
+    model, script, outer, logs = fit(scores, **end)
+    assert logs["problem_instance"] == [0] * len(scores)
+    assert outer.instance == 1
+    best = script.seen[0 if count else 2]
+    for center, value in zip(model.prox_center.copies, best, strict=True):
+        np.testing.assert_array_equal(np.array(center), value)
+
+
+def test_proxies_are_what_the_rule_picks():
+    seen = []
+
+    def last(points, seeds, num_picks, instance):
+        seen.append((points.shape, seeds.shape, num_picks, instance))
+        return np.full([len(points), num_picks], 5) - np.arange(num_picks)
+
+    model = tiny.learner(optimizer=tf.keras.optimizers.SGD(0.0))
+    fit([0.5, 0.5], model, patience=1, pick=last)
+    np.testing.assert_array_equal(np.array(model.criterion.head.proxies), pool()[:, [5, 4]])
+    shape = (tiny.NUM_CLASSES, 6, tiny.DIM)
+    assert seen == [
+        (shape, (tiny.NUM_CLASSES, 1, tiny.DIM), 2, 0),
+        (shape, (tiny.NUM_CLASSES, 2, tiny.DIM), 2, 1),
+    ]
+
+
+def test_a_rule_that_returns_too_few_is_refused():
+    with pytest.raises(ValueError, match=r"\[num_classes, num_picks\] = \(4, 2\)"):
+        fit([0.5], pick=lambda points, seeds, num_picks: np.zeros([4, 1], int))
 
 
 def test_logs_tell_the_radii_and_the_padded_classes():
