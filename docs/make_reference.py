@@ -20,6 +20,7 @@ ROOMS = {
     "models": "Encoders, backbones and what they make of pixels",
     "losses": "Losses, criteria and miners",
     "layers": "Layers",
+    "ops": "Rules that pick proxies",
 }
 HEADER = """# Configuration reference
 

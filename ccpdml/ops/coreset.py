@@ -46,7 +46,10 @@ def k_medoids(pool: tf.Tensor, seeds: tf.Tensor, num_picks: int) -> tf.Tensor:
     are not drawn to outliers. Ties go to the lowest index; no point is picked twice.
 
     Args:
-        pool, seeds, num_picks: as of `farthest_first`; `seeds` may have no points.
+        pool: candidate embeddings, float [num_classes, pool_size, dim].
+        seeds: embeddings that already cover the class, float [num_classes, num_seeds, dim]; there
+            may be none.
+        num_picks: picks per class, int in 1..pool_size.
 
     Returns:
         Indices into `pool` in picking order, int32 [num_classes, num_picks].
@@ -77,7 +80,9 @@ def random_picks(
     """Picks at random, no point twice: what a rule of picking has to beat.
 
     Args:
-        pool, seeds, num_picks: as of `farthest_first`; only the shape of `pool` matters.
+        pool: candidate embeddings, float [num_classes, pool_size, dim].
+        seeds: not looked at, float [num_classes, num_seeds, dim].
+        num_picks: picks per class, int in 1..pool_size.
         instance: number of the problem instance, int.
         seed: the picks depend on it and on `instance` alone, int.
 

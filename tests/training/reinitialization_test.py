@@ -1,5 +1,6 @@
 """The outer loop: when an instance ends, and what the next one is made of."""
 
+import gin
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -219,6 +220,24 @@ def test_proxies_are_what_the_rule_picks():
         (shape, (tiny.NUM_CLASSES, 1, tiny.DIM), 2, 0),
         (shape, (tiny.NUM_CLASSES, 2, tiny.DIM), 2, 1),
     ]
+
+
+def test_a_rule_is_bound_by_gin_and_told_the_instance():
+    gin.parse_config(
+        "ProxyReinitialization.pick = @coreset.random_picks\nrandom_picks.seed = 5\n"
+        "ProxyReinitialization.patience = None\nProxyReinitialization.period = (2, 1)"
+    )
+    outer = gin.get_configurable("ProxyReinitialization")(pool)
+    outer.set_model(tiny.learner())
+    outer.on_train_begin()
+    for evaluation, instance in enumerate([0, None, 1, 2]):
+        if evaluation:
+            outer.on_epoch_end(0, {"val_map_at_r": 0.5})
+        if instance is None:
+            assert outer.placement is None
+            continue
+        expected = coreset.random_picks(pool(), pool(), 2, instance=instance, seed=5)
+        np.testing.assert_array_equal(outer.placement.picks, expected)
 
 
 def test_a_rule_that_returns_too_few_is_refused():
