@@ -5,6 +5,27 @@ import os
 from pathlib import Path
 
 
+def refuse_existing(*paths, overwrite=None):
+    """Refuses to write where something is already, unless that was asked for.
+
+    A command calls it with every file and folder that it will make, before it makes the first.
+
+    Args:
+        paths: what is going to be written.
+        overwrite: whether what is there may be replaced; None where that cannot be asked for.
+
+    Raises:
+        FileExistsError: if one of them is there, naming all that are.
+    """
+    there = [str(path) for path in paths if os.path.lexists(path)]
+    if there and not overwrite:
+        raise FileExistsError(
+            f"{', '.join(there)}: there already, and not replaced without being asked. Choose "
+            "another output, or move what is there away"
+            f"{'.' if overwrite is None else ', or ask for it (--overwrite).'}"
+        )
+
+
 @contextlib.contextmanager
 def replacing(path):
     """Gives a binary file to write that takes the place of `path` once it is complete.

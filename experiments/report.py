@@ -7,16 +7,17 @@ from absl import app, flags
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("path", "report.html", "The page; tables go beside it as .md and .csv.")
+flags.DEFINE_bool("overwrite", False, "Replace these files if they are there.")
 
 
 def main(argv):
     from ccpdml.reports import page  # after the flags: --help need not wait for TensorFlow
 
     try:
-        page.write_report(argv[1:], FLAGS.path)
-    except ValueError as error:
+        paths = page.write_report(argv[1:], FLAGS.path, FLAGS.overwrite)
+    except (ValueError, OSError) as error:
         raise SystemExit(f"ERROR: {error}") from None
-    print(FLAGS.path)
+    print(*paths, sep=", ")
 
 
 if __name__ == "__main__":

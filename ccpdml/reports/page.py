@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ccpdml import files
 from ccpdml.reports import comparisons, figures, life_cycle, markup, runs, tables
 
 TITLE = "Retrieval results"
@@ -45,23 +46,34 @@ NOTE_LIVES = (
 )
 
 
-def write_report(run_dirs, path):
+def write_report(run_dirs, path, overwrite=False):
     """Writes a page that needs no other file, and its table as Markdown and CSV beside it.
 
     Args:
         run_dirs: directories of finished runs: `results.json`, and where there are any
             `config.gin`, `logs/history.jsonl` and `figures/*.png`; or of cross-validations.
         path: the page, .html; the tables take its name with .md and .csv.
+        overwrite: whether files of these three names are replaced.
+
+    Returns:
+        The paths of the three files.
 
     Raises:
-        ValueError: if no run is given, one is given twice, or one is not finished.
+        ValueError: if `path` does not end in .html, if no run is given, one is given twice, or one
+            is not finished.
+        FileExistsError: if one of the files is there and `overwrite` is not set.
     """
-    path, found = Path(path), runs.read(run_dirs)
+    path = Path(path)
+    if path.suffix != ".html":
+        raise ValueError(f"The page must end in .html. Received: {path}")
+    paths = (path, path.with_suffix(".md"), path.with_suffix(".csv"))
+    files.refuse_existing(*paths, overwrite=overwrite)
+    found = runs.read(run_dirs)
     entries = tables.entries(found)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(_page(found, entries), encoding="utf-8")
-    path.with_suffix(".md").write_text(tables.markdown(entries), encoding="utf-8")
-    path.with_suffix(".csv").write_text(tables.comma_separated(entries), encoding="utf-8")
+    texts = (_page(found, entries), tables.markdown(entries), tables.comma_separated(entries))
+    for each, text in zip(paths, texts, strict=True):
+        files.write_text(each, text)
+    return paths
 
 
 def _page(found, entries):

@@ -35,7 +35,8 @@ def export(
 
     Args:
         encoder: a trained encoder; see `load_encoder`.
-        directory: where to; must not exist yet.
+        directory: where to; neither it nor `<directory>.unchecked`, which is kept until the check
+            is passed, may exist yet.
         formats: "saved_model" takes the bytes of image files; its signature "serving_default"
             gives `embeddings`, and with a gallery its signature "search" the `k` nearest.
             "onnx" and "tflite" take what `encoder.keras` takes: preprocessed images, float32
@@ -53,15 +54,14 @@ def export(
         ExportError: if a format cannot be made, or the embeddings are not the encoder's. Nothing
             is left then.
         ValueError: if a format is not known, the gallery is another encoder's, or `k` does not fit.
-        FileExistsError: if the directory is there already.
+        FileExistsError: if one of the two directories is there already.
     """
     formats, directory = list(formats), Path(directory)
     _check(encoder, formats, gallery)
     service = Service(encoder) if gallery is None else SearchService(encoder, gallery, k)
-    if directory.exists():
-        raise FileExistsError(f"{directory} is there already. Choose another, or remove it.")
+    # The second is there if an export was killed, or is somebody else's.
     unchecked = directory.with_name(directory.name + ".unchecked")
-    shutil.rmtree(unchecked, ignore_errors=True)  # Of an export that was killed.
+    files.refuse_existing(directory, unchecked)
     unchecked.mkdir(parents=True)
     try:
         differences = {

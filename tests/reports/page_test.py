@@ -222,6 +222,20 @@ def test_a_run_with_results_only(tmp_path):
     assert page.CAPTIONS["learning_curve"] not in text
 
 
+def test_tables_beside_the_page_replace_nothing_unless_asked(tmp_path):
+    run = make_run(tmp_path / "one")
+    (tmp_path / "README.md").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"README\.md: there already"):
+        page.write_report([run], tmp_path / "README.html")
+    assert (tmp_path / "README.md").read_text() == "mine"
+    assert not (tmp_path / "README.html").exists()
+    written = page.write_report([run], tmp_path / "README.html", overwrite=True)
+    assert [path.name for path in written] == ["README.html", "README.md", "README.csv"]
+    assert "mine" not in (tmp_path / "README.md").read_text()
+    with pytest.raises(ValueError, match="must end in .html"):
+        page.write_report([run], tmp_path / "README.md", overwrite=True)
+
+
 def test_bad_run_directories_are_named(tmp_path):
     with pytest.raises(ValueError, match="At least one"):
         page.write_report([], tmp_path / "report.html")

@@ -127,8 +127,13 @@ def test_what_cannot_be_exported_is_refused_before_any_work(encoder, gallery, tm
         serving.export(encoder, tmp_path / "out", ["pdf"])
     with pytest.raises(ValueError, match="for the format saved_model"):
         serving.export(encoder, tmp_path / "out", ["tflite"], gallery)
-    with pytest.raises(FileExistsError, match="other is there already"):
+    with pytest.raises(FileExistsError, match="other: there already"):
         serving.export(encoder, tmp_path / "other")
+    (tmp_path / "out.unchecked").mkdir()
+    (tmp_path / "out.unchecked" / "letter.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match="out.unchecked: there already"):
+        serving.export(encoder, tmp_path / "out")
+    assert (tmp_path / "out.unchecked" / "letter.txt").read_text() == "mine"
     assert not (tmp_path / "out").exists()
 
 
