@@ -6,6 +6,9 @@ import re
 from setuptools import find_packages, setup
 
 ROOT = pathlib.Path(__file__).resolve().parent
+# Where the repository can be read, such as "https://host/owner/ccpdml"; None while that is nowhere
+# public. A package index shows the README without the files that it links to.
+PROJECT_URL = None
 EXPORT = ["onnx>=1.16", "onnxruntime>=1.17", "tf2onnx>=1.16"]
 
 
@@ -15,16 +18,32 @@ def read_version():
     return re.search(r'^__version__ = "([^"]+)"', text, re.MULTILINE).group(1)
 
 
-def read_readme():
-    readme = ROOT / "README.md"
-    return readme.read_text(encoding="utf-8") if readme.exists() else ""
+def for_index(readme, url):
+    """The README as a package index can show it, which has no other file of the repository.
+
+    Args:
+        readme: Markdown with links and images relative to the root of the repository, str.
+        url: of the repository, to whose files they then lead. None leaves of a link its text, and
+            leaves an image out with the caption in italics below it.
+    """
+
+    def absolute(match):
+        mark, text, path = match.groups()
+        if url is None:
+            return text
+        return f"{mark}[{text}]({url}/{'raw' if mark else 'blob'}/HEAD/{path})"
+
+    if url is None:
+        readme = re.sub(r"^!\[[^\]]*\]\([^)]+\)\n\n\*[^*]+\*\n\n", "", readme, flags=re.MULTILINE)
+    return re.sub(r"(!?)\[([^\]]*)\]\((?!\w+:|#)([^)\s]+)\)", absolute, readme)
 
 
 setup(
     name="ccpdml",
     version=read_version(),
     description="Deep metric learning with chance constraints, in TensorFlow and Keras",
-    long_description=read_readme(),
+    url=PROJECT_URL,
+    long_description=for_index((ROOT / "README.md").read_text(encoding="utf-8"), PROJECT_URL),
     long_description_content_type="text/markdown",
     author="the ccpdml authors",
     license="MIT",

@@ -3,12 +3,14 @@
 import ast
 import pathlib
 import re
+import runpy
 import shutil
 import subprocess
 import sys
 import zipfile
 
 import pytest
+import setuptools
 
 import ccpdml
 
@@ -26,7 +28,7 @@ OPTIONAL = {"tensorflow_addons", "torch", "pytorch_metric_learning", "onnxruntim
 def wheel(tmp_path_factory):
     """The wheel, built from a copy: a build leaves files in the folder it is run in."""
     source = tmp_path_factory.mktemp("source")
-    for name in ["setup.py", "pyproject.toml", "MANIFEST.in", "LICENSE"]:
+    for name in ["setup.py", "pyproject.toml", "MANIFEST.in", "LICENSE", "README.md"]:
         shutil.copy(ROOT / name, source)
     for name in ["ccpdml", "gin", "experiments"]:
         shutil.copytree(
@@ -49,13 +51,58 @@ def test_wheel_holds_the_library_and_nothing_else(wheel):
     assert shipped == {path.relative_to(ROOT).as_posix() for path in sources}
 
 
-def test_wheel_holds_the_data_of_reports(wheel):
+def test_wheel_holds_the_data_of_reports_and_the_mark_of_types(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     data = [
         p for p in (ROOT / "ccpdml" / "reports").rglob("*") if p.suffix in (".css", ".csv", ".json")
     ]
     assert {path.relative_to(ROOT).as_posix() for path in data} <= set(names)
+    assert "ccpdml/py.typed" in names
+
+
+def test_every_file_that_packaging_and_tests_name_is_there():
+    included = re.findall(r"^include (.+)", (ROOT / "MANIFEST.in").read_text(), re.MULTILINE)
+    named = [name for line in included for name in line.split()]
+    # An empty file is lost on some ways that a repository is handed on.
+    assert all((ROOT / name).stat().st_size for name in [*named, "tests/golden/README.md"])
+
+
+@pytest.fixture(scope="module")
+def setup_file():
+    """What `setup.py` defines, and what it hands to setuptools."""
+    given = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(setuptools, "setup", lambda **arguments: given.update(arguments))
+        return runpy.run_path(str(ROOT / "setup.py")), given
+
+
+def links(markdown):
+    """The targets of links and images that lead out of the page."""
+    return [t for t in re.findall(r"\]\(([^)\s]+)\)", markdown) if not t.startswith("#")]
+
+
+@pytest.mark.parametrize("url", [None, "https://host/owner/name"])
+def test_no_link_of_the_description_is_relative(setup_file, url):
+    for_index = setup_file[0]["for_index"]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    made = for_index(readme, url)
+    assert all(target.startswith("https://") for target in links(made))
+    fences = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
+    assert fences.findall(made) == fences.findall(readme)
+    short = "![a](b.png)\n\n*what it shows*\n\nSee [c d](docs/e.md#f), [g](https://h), [i](#j).\n"
+    there = f"{url}/blob/HEAD/docs/e.md#f"
+    picture = f"![a]({url}/raw/HEAD/b.png)\n\n*what it shows*\n\n"
+    links_kept = "[g](https://h), [i](#j).\n"
+    expected = f"{picture}See [c d]({there}), " if url else "See c d, "
+    assert for_index(short, url) == expected + links_kept
+
+
+def test_the_description_is_made_for_the_address_that_setup_names(setup_file):
+    names, given = setup_file
+    assert given["url"] == names["PROJECT_URL"]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert given["long_description"] == names["for_index"](readme, names["PROJECT_URL"])
 
 
 def test_wheel_has_the_version_of_the_package(wheel):
