@@ -2,12 +2,12 @@
 
 python experiments/embed.py --encoder=runs/folder_ms --images=photos --output=photos.npz
 
-The file holds `embeddings` (float32 [n, dim], normalized as in training), `paths`, `classes` (the
-folders of the images) and `info`, JSON that states view, preprocessing and normalization.
+Given again after images were added, changed or removed, it embeds only what is new. The file holds
+`embeddings` (float32 [n, dim], normalized as in training), `paths`, `classes` (the folders of the
+images), `digests` of their files, and `info`, JSON that says how they were made.
 """
 
 import os
-from pathlib import Path
 
 from absl import app, flags
 
@@ -16,7 +16,8 @@ flags.DEFINE_string("encoder", None, "Directory of a run, or encoder.keras.", re
 flags.DEFINE_multi_string(
     "images",
     None,
-    "Folder, CSV file with a column `path`, image, or pattern in quotes. Repeatable.",
+    "Folder, .csv with a column `path`, .txt with a path per line, image, or pattern in quotes. "
+    "Repeatable.",
     required=True,
 )
 flags.DEFINE_string("output", None, "The .npz file to write.", required=True)
@@ -31,21 +32,17 @@ def main(argv):
     from ccpdml import serving  # after the flags: --help need not wait for TensorFlow
 
     try:
-        if Path(FLAGS.output).suffix != ".npz":
-            raise ValueError(f"--output must end in .npz. Received: {FLAGS.output}")
         images = serving.find_images(FLAGS.images)
         encoder = serving.load_encoder(FLAGS.encoder)
-        path = serving.embed_images(
+        done = serving.embed_images(
             encoder, images, FLAGS.output, FLAGS.batch_size, FLAGS.skip_unreadable
         )
-        found = serving.read_embeddings(path)
+        found = serving.read_embeddings(done.path)
     except (ValueError, OSError) as error:
         raise SystemExit(f"ERROR: {error}") from None
-    num_rows, dim = found.embeddings.shape
-    about = {
-        name: found.info["encoder"].get(name) for name in ("view", "preprocess", "normalization")
-    }
-    print(f"{path}: {num_rows} embeddings of {dim} entries; {about}")
+    for path, why in done.skipped.items():
+        print(f"Left out: {path}: {why}")
+    print(f"{done.path}: {found}. {done}.")
 
 
 if __name__ == "__main__":

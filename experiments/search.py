@@ -1,6 +1,8 @@
 """Searches for images among embedded images: a table, a CSV file and a page with the pictures.
 
-python experiments/search.py --gallery=photos.npz --queries=photo.jpg --output=search.html
+python experiments/search.py --gallery=photos.npz --queries=photo.jpg --encoder=runs/folder_ms
+
+Queries that are embeddings themselves, --queries=photos.npz, need no --encoder.
 """
 
 import os
@@ -13,12 +15,15 @@ flags.DEFINE_string("gallery", None, "What is searched: a file of embed.py.", re
 flags.DEFINE_multi_string(
     "queries",
     None,
-    "Images, a folder, a CSV file, a pattern in quotes, or a file of embed.py. Repeatable.",
+    "Images, as for embed.py (repeatable), or a file of embed.py.",
     required=True,
 )
-flags.DEFINE_string("encoder", None, "Embeds the queries. Default: what embedded the gallery.")
-flags.DEFINE_integer("k", 10, "Images to find for each query.", lower_bound=1)
+flags.DEFINE_string("encoder", None, "What embedded the gallery: embeds queries that are images.")
+flags.DEFINE_integer(
+    "k", None, "Images to find for each query. Default: 10, or all of a smaller gallery."
+)
 flags.DEFINE_string("output", "search.html", "The page; the table goes beside it as .csv.")
+flags.DEFINE_bool("skip_unreadable", False, "Leave out queries that are damaged, and list them.")
 flags.DEFINE_integer("max_queries", 100, "Queries on the page at most.", lower_bound=1)
 
 
@@ -34,7 +39,7 @@ def main(argv):
             raise ValueError(f"--output must end in .html. Received: {page}")
         gallery = serving.read_embeddings(FLAGS.gallery)
         encoder = FLAGS.encoder and serving.load_encoder(FLAGS.encoder)
-        queries = serving.embed_queries(FLAGS.queries, gallery, encoder)
+        queries = serving.embed_queries(FLAGS.queries, gallery, encoder, FLAGS.skip_unreadable)
         results = serving.search(queries, gallery, FLAGS.k)
         results.write_csv(page.with_suffix(".csv"))
         results.write_page(page, FLAGS.max_queries)

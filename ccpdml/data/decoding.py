@@ -45,7 +45,11 @@ def why_unreadable(path):
     if not os.path.isfile(path):
         return "there is no such file"
     with open(path, "rb") as stream:
-        contents = stream.read()
+        return why_undecodable(stream.read())
+
+
+def why_undecodable(contents):
+    """Says in words why the bytes of a file cannot be decoded."""
     if not contents:
         return "the file is empty"
     try:

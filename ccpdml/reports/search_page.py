@@ -6,7 +6,7 @@ import html
 import io
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from ccpdml import files
 
@@ -30,6 +30,7 @@ figure { margin: 0; min-width: 0; }
 .right .mark { color: #00704f; }
 .wrong .mark { color: #b04a00; }
 figcaption { font-size: .85rem; overflow-wrap: anywhere; margin-top: .2rem; }
+.file { display: block; color: #5f5f5f; font-size: .8rem; }
 .distance { font-variant-numeric: tabular-nums; float: right; margin-left: .3rem; }
 @media (max-width: 40rem) {
   section { grid-template-columns: 1fr; gap: .7rem; }
@@ -40,16 +41,17 @@ figcaption { font-size: .85rem; overflow-wrap: anywhere; margin-top: .2rem; }
 MARKS = {True: ("right", "✓", "of the query's class"), False: ("wrong", "✗", "of another class")}
 
 
-def write_page(path, queries, found, distances, right, summary):
+def write_page(path, queries, found, distances, right, remarks):
     """Writes a page that needs no other file: each query, and the images that it found.
 
     Args:
         path: the page, .html.
-        queries: (paths, class names), str [num_queries] each; a name may be "".
-        found: likewise, str [num_queries or more, k] each, nearest first.
-        distances: float [num_queries or more, k].
-        right: masked bool [num_queries or more, k]; masked where it is not known.
-        summary: what to say first, str.
+        queries: (paths, class names, files), str [num_queries] each; a name may be "". A path is
+            what is shown of an image, its file where its picture is.
+        found: likewise, str [num_queries, k] each, nearest first.
+        distances: float [num_queries, k].
+        right: masked bool [num_queries, k]; masked where it is not known.
+        remarks: sentences to say first.
     """
     _thumbnail.cache_clear()
     sections = [
@@ -58,40 +60,43 @@ def write_page(path, queries, found, distances, right, summary):
         )
         for i, query in enumerate(zip(*queries, strict=True))
     ]
-    shown = f" The first {len(sections)} queries are shown." if len(right) > len(sections) else ""
+    said = " ".join(map(html.escape, remarks))
     files.write_text(
         path,
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>Search results</title><style>{STYLE}</style></head>\n<body>\n"
-        f"<h1>Search results</h1>\n<p>{html.escape(summary + shown)} Below each image: whether it "
-        "is of the query's class (where that is known), the class, and the distance of the "
-        "embeddings.</p>\n" + "\n".join(sections) + "\n</body></html>\n",
+        f"<h1>Search results</h1>\n<p>{said} Below each image: whether it is of the query's class "
+        "(where that is known), the class, the distance of the embeddings, and the name of the "
+        "file.</p>\n" + "\n".join(sections) + "\n</body></html>\n",
     )
 
 
 def _section(query, found):
-    """A query and its images; `found` holds (path, class name, distance, right)."""
-    path, name = query
-    caption = f"<strong>{html.escape(name or 'query')}</strong><br>{html.escape(Path(path).name)}"
+    """A query and its images; `found` holds (path, class name, file, distance, right)."""
+    path, name, file = query
+    caption = f"<strong>{html.escape(name or 'query')}</strong>{_file_name(path)}"
     items = "".join(map(_item, found))
-    return f"<section>{_figure(path, caption)}<ol>{items}</ol></section>"
+    return f"<section>{_figure(path, file, caption)}<ol>{items}</ol></section>"
 
 
 def _item(image):
-    path, name, distance, right = image
+    path, name, file, distance, right = image
     # A masked value is neither True nor False.
     kind, mark, meaning = MARKS.get(right if right in (True, False) else None, ("", "", ""))
     sign = f'<span class="mark" title="{meaning}">{mark}</span> ' if mark else ""
-    text = html.escape(name or Path(path).name)
-    caption = f'<span class="distance">{distance:.3f}</span>{sign}{text}'
-    return f'<li class="{kind}">{_figure(path, caption)}</li>'
+    caption = f'<span class="distance">{distance:.3f}</span>{sign}{html.escape(name)}'
+    return f'<li class="{kind}">{_figure(path, file, caption + _file_name(path))}</li>'
 
 
-def _figure(path, caption):
+def _file_name(path):
+    return f'<span class="file">{html.escape(Path(path).name)}</span>'
+
+
+def _figure(path, file, caption):
     title = html.escape(str(path))
-    source = _thumbnail(str(path))
-    picture = f'<img src="{source}" alt="{title}">' if source else "not there any more"
+    source, why = _thumbnail(str(file))
+    picture = f'<img src="{source}" alt="{title}">' if source else html.escape(why)
     return (
         f'<figure><div class="picture" title="{title}">{picture}</div>'
         f"<figcaption>{caption}</figcaption></figure>"
@@ -99,14 +104,17 @@ def _figure(path, caption):
 
 
 @functools.lru_cache(maxsize=1000)
-def _thumbnail(path):
-    """A small JPEG of an image file as an address; None if the file is gone."""
-    if not Path(path).is_file():
-        return None
-    picture = Image.open(path)
-    picture.draft("RGB", (2 * THUMBNAIL_SIZE, 2 * THUMBNAIL_SIZE))
-    picture = picture.convert("RGB")
+def _thumbnail(file):
+    """A small JPEG of an image file as an address; and why there is none, or ""."""
+    if not Path(file).is_file():
+        return "", "not there any more"
+    try:
+        with Image.open(file) as picture:
+            picture.draft("RGB", (2 * THUMBNAIL_SIZE, 2 * THUMBNAIL_SIZE))
+            picture = ImageOps.exif_transpose(picture).convert("RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return "", "cannot be shown"
     picture.thumbnail((THUMBNAIL_SIZE, THUMBNAIL_SIZE))
     data = io.BytesIO()
     picture.save(data, "JPEG", quality=85)
-    return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode()
+    return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode(), ""

@@ -1,13 +1,11 @@
 """Results of runs beside the published ones, as rows, Markdown and CSV."""
 
-import csv
 import dataclasses
-import io
 
 import numpy as np
 from scipy import special
 
-from ccpdml.reports import published, runs
+from ccpdml.reports import published, runs, spreadsheets
 
 METRICS = {"precision_at_1": "P@1", "r_precision": "P@R", "map_at_r": "MAP@R"}
 BAND = 1.0  # points of MAP@R: the supplement gives no deviations, so this is our choice
@@ -107,16 +105,14 @@ def markdown(all_entries):
 
 def comma_separated(all_entries):
     """A CSV table of the entries, a row per entry, with full precision."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     score_columns = [f"{name}{end}" for name in METRICS for end in ("", "_margin95", "_published")]
     head = ["run", "dataset", "method", "dim", "scores"]
-    writer.writerow([*head, *score_columns, "difference", "verdict"])
+    rows = []
     for entry in all_entries:
         scores = [value for name in METRICS for value in _triple(entry, name)]
-        head = [entry.name, entry.dataset, entry.method, entry.dim, entry.count]
-        writer.writerow([*head, *scores, entry.difference, entry.verdict])
-    return text.getvalue()
+        values = [entry.name, entry.dataset, entry.method, entry.dim, entry.count]
+        rows.append([*values, *scores, entry.difference, entry.verdict])
+    return spreadsheets.comma_separated([*head, *score_columns, "difference", "verdict"], rows)
 
 
 def config_differences(found):

@@ -1,13 +1,16 @@
 """A trained encoder in use: embed image files, search among them, export."""
 
-from ccpdml.serving.embedding import UnreadableImageError, embed_images
+from ccpdml.serving.embedding import Embedded, embed_images
 from ccpdml.serving.embeddings import Embeddings, read_embeddings
 from ccpdml.serving.exporting import ExportError, export
 from ccpdml.serving.image_encoder import ImageEncoder, load_encoder
-from ccpdml.serving.neighbors import Results, embed_queries, search
+from ccpdml.serving.looking import UnreadableImageError
+from ccpdml.serving.neighbors import embed_queries, search
+from ccpdml.serving.results import Results
 from ccpdml.serving.sources import ImageFiles, find_images
 
 __all__ = [
+    "Embedded",
     "Embeddings",
     "ExportError",
     "ImageEncoder",

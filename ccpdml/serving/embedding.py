@@ -1,24 +1,48 @@
-"""Embedding many image files: in bounded memory, and so that it can be stopped at any time."""
+"""Embedding many image files: in bounded memory, stopped at any time, and no file twice."""
 
+import dataclasses
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 import tqdm
-from absl import logging
 
 from ccpdml import files
-from ccpdml.data import decoding
-from ccpdml.serving import embeddings, sources
+from ccpdml.serving import embeddings, looking, sources
 from ccpdml.serving.image_encoder import ImageEncoder
 
+MANIFEST = "manifest.json"
+PART_SIZE = 1024  # Images that are read back and written at a time.
 
-class UnreadableImageError(ValueError):
-    """An image file that cannot be decoded."""
+
+@dataclasses.dataclass(frozen=True)
+class Embedded:
+    """What `embed_images` did.
+
+    Attributes:
+        path: of the file of embeddings.
+        num_new: images that were embedded now.
+        num_kept: images whose embeddings were there already.
+        num_dropped: images that the file held before and that are not among the given ones.
+        skipped: reason by path, of the images that cannot be decoded; dict.
+    """
+
+    path: Path
+    num_new: int
+    num_kept: int
+    num_dropped: int
+    skipped: dict
+
+    def __str__(self):
+        parts = [
+            f"{self.num_new} embedded now",
+            f"{self.num_kept} taken over from before" if self.num_kept else "",
+            f"{self.num_dropped} dropped (not among the images)" if self.num_dropped else "",
+            f"{len(self.skipped)} left out (unreadable)" if self.skipped else "",
+        ]
+        return ", ".join(filter(None, parts))
 
 
 def embed_images(
@@ -29,165 +53,201 @@ def embed_images(
     skip_unreadable: bool = False,
     shard_size: int = 1024,
     progress: bool = True,
-) -> Path:
-    """Embeds image files into one .npz file; called again after a stop, it goes on.
+) -> Embedded:
+    """Embeds image files into one .npz file; called again, it embeds what is new or has changed.
 
-    What is done is kept in `<output>.parts/`, a file for every `shard_size` images, until all is
-    done. The result is the same, to the byte, as if it had never stopped (on a CPU).
+    Files are told apart by their contents: an image that `output` holds already is not embedded
+    again, be it under another name, and what is not among `images` any more is dropped. After a
+    stop it goes on likewise, from `<output>.parts/`, where each `shard_size` images are kept until
+    all are done. On a CPU the result is the same, to the byte, as of one call that embeds all.
 
     Args:
         encoder: a trained encoder; see `load_encoder`.
         images: files to embed; see `find_images`.
         output: .npz file to write; see `Embeddings` for what it holds.
-        batch_size: images in memory and in the network at a time.
-        skip_unreadable: whether files that cannot be decoded are left out, and listed with the
-            reason in `<output>.skipped.txt`. Files that are missing are an error all the same.
-        shard_size: images done between two safe points.
+        batch_size: images in the network at a time; fewer are filled up.
+        skip_unreadable: whether files that cannot be decoded are left out, and told in what is
+            returned. Files that are missing are an error all the same.
+        shard_size: images between two safe points.
         progress: whether to show a progress bar.
-
-    Returns:
-        The path of the file.
 
     Raises:
         UnreadableImageError: if a file cannot be decoded; names it. What came before it is kept.
-        ValueError: if `output` or its parts are of other images, another encoder or shard size.
+        ValueError: if `output` does not end in .npz, is no file of embeddings, is of another
+            encoder, or holds none of the images.
+        OSError: if a file is missing, or cannot be reached or written.
     """
-    if min(batch_size, shard_size) < 1 or not len(images):
+    output = Path(output)
+    if min(batch_size, shard_size, len(images)) < 1 or output.suffix != ".npz":
         raise ValueError(
-            "There must be images, and `batch_size` and `shard_size` must be at least 1. "
-            f"Received: {len(images)} images, {batch_size=}, {shard_size=}"
+            "There must be images, `batch_size` and `shard_size` must be at least 1, and `output` "
+            f"must end in .npz. Received: {len(images)} images, {batch_size=}, {shard_size=}, "
+            f"output={str(output)!r}"
         )
-    output, parts = Path(output), Path(f"{output}.parts")
-    info = _statement(encoder, images)
-    if output.is_file():
-        _refuse_other(embeddings.read_embeddings(output).info, info, output)
-        logging.info("%s is complete already", output)
-        shutil.rmtree(parts, ignore_errors=True)
-        return output
-    _open_parts(parts, info | {"shard_size": shard_size})
+    before = _read_before(output, encoder, images) if output.is_file() else None
+    parts = _open_parts(output.with_name(output.name + ".parts"), encoder)
+    made, digests, skipped = _Made(parts, before, encoder.embedding_size), {}, {}
+    known = frozenset(made.where)
+
+    def skip(seen):
+        skipped[seen.name] = seen.why
+
     with tqdm.tqdm(total=len(images), unit="image", disable=not progress) as bar:
         for start in range(0, len(images), shard_size):
-            part, stop = parts / f"{start:012d}.npz", min(start + shard_size, len(images))
-            if not part.is_file():
-                paths = images.paths[start:stop]
-                _embed_part(encoder, paths, part, batch_size, skip_unreadable, bar.update)
-            bar.update(stop - bar.n)
-    _join(sorted(parts.glob("*.npz")), images, output, info)
+            paths = images.paths[start : start + shard_size]
+            seen = looking.look(encoder.look, paths, made.where)
+            seen = looking.readable(seen, skip if skip_unreadable else None)
+            digests |= _embed_shard(encoder, seen, made, batch_size, bar.update)
+            bar.update(start + len(paths) - bar.n)
+    if not digests:
+        path, why = next(iter(skipped.items()))
+        raise ValueError(f"None of the {len(images)} images can be read, e.g. {path}: {why}")
+    _write(output, images, digests, {"encoder": encoder.info}, made, before)
     shutil.rmtree(parts)
-    return output
+    return Embedded(
+        path=output,
+        num_new=sum(digest not in known for digest in digests.values()),
+        num_kept=sum(digest in known for digest in digests.values()),
+        num_dropped=0 if before is None else _num_dropped(before, digests),
+        skipped=skipped,
+    )
 
 
-def embed_in_memory(encoder: ImageEncoder, paths, batch_size: int = 64) -> np.ndarray:
-    """Embeds a few image files; returns float32 [n, dim].
+class _Made:
+    """Embeddings that are made already, found by the digest of the image's file.
 
-    Raises:
-        UnreadableImageError: if a file cannot be decoded; names it.
+    Args:
+        folder: where new ones are kept, and those of an earlier call that was stopped.
+        before: `Embeddings` of an earlier call that ended, or None.
+        dim: entries of an embedding.
+
+    Attributes:
+        where: (source, row) by digest.
     """
-    found = [rows for _, rows in _embedded(encoder, paths, batch_size)]
-    return np.concatenate(found)
+
+    def __init__(self, folder, before, dim):
+        self.folder, self.dim, self.sources, self.where = folder, dim, [], {}
+        if before is not None:
+            self._add(before.digests, before.embeddings)
+        for part in sorted(folder.glob("*.npz")):
+            with np.load(part) as arrays:
+                self._add(arrays["digests"], part)
+
+    def add(self, digests, rows):
+        """Keeps new embeddings, float32 [n, dim], also for a later call."""
+        # The name tells what is in it: two processes at work do not replace each other's.
+        name = hashlib.sha256("".join(digests).encode()).hexdigest()[:16]
+        part = self.folder / f"{name}.npz"
+        with files.replacing(part) as file:
+            np.savez(file, digests=np.array(digests), embeddings=rows)
+        self._add(np.array(digests), part)
+
+    def rows(self, digests):
+        """The embeddings of some digests, float32 [n, dim]; one source at a time is in memory."""
+        sources, rows = np.array([self.where[digest] for digest in digests]).T
+        found = np.empty([len(digests), self.dim], np.float32)
+        for source in np.unique(sources):
+            mine = sources == source
+            found[mine] = self._load(self.sources[source])[rows[mine]]
+        return found
+
+    def _add(self, digests, source):
+        number = len(self.sources)
+        self.sources.append(source)
+        rows = enumerate(digests.tolist())
+        self.where |= {digest: (number, row) for row, digest in rows if digest}
+
+    @staticmethod
+    def _load(source):
+        if isinstance(source, np.ndarray):
+            return source
+        with np.load(source) as arrays:
+            return arrays["embeddings"]
 
 
-def _statement(encoder, images):
-    """What a file of embeddings says of itself."""
-    listed = json.dumps([images.paths, images.classes]).encode()
-    return {"encoder": encoder.info, "images": hashlib.sha256(listed).hexdigest()[:16]}
+def _embed_shard(encoder, seen, made, batch_size, on_progress):
+    """Embeds what is not made yet.
+
+    Args:
+        seen: what `looking.look` sees of the shard's images, without what cannot be decoded.
+
+    Returns:
+        Digest by path of all images seen.
+    """
+    found, new, rows = {}, [], []
+
+    def count(seen):
+        for each in seen:
+            found[each.name] = each.digest
+            on_progress(1)
+            if each.pixels is not None:
+                yield each
+
+    for batch in looking.batches(count(seen), batch_size):
+        # Of a batch of one size an image gets the same embedding, to the bit, whatever else is in
+        # it; of batches of other sizes it need not.
+        pixels = np.zeros([batch_size, *batch[0].pixels.shape], np.uint8)
+        pixels[: len(batch)] = [each.pixels for each in batch]
+        rows.append(encoder(pixels)[: len(batch)])
+        new += [each.digest for each in batch]
+    if new:
+        made.add(new, np.concatenate(rows))
+    return found
 
 
-def _refuse_other(found, wanted, where):
-    """Refuses what an earlier command left, unless it was the same command."""
-    kept = {**found, "encoder": found["encoder"]["fingerprint"]}
-    wanted = {**wanted, "encoder": wanted["encoder"]["fingerprint"]}
-    differing = [name for name, value in wanted.items() if kept.get(name) != value]
-    if differing:
-        raise ValueError(
-            f"{where} is there already and was made with other {' and '.join(differing)}. Choose "
-            "another output, or remove it."
-        )
+def _read_before(output, encoder, images):
+    """Reads what an earlier call left, and refuses what is not of this encoder or these images."""
+    before = embeddings.read_embeddings(output)
+    other = ""
+    if before.fingerprint != encoder.info["fingerprint"]:
+        other = "was made with another encoder"
+    elif not _shares_images(before, images.paths):
+        other = "holds none of these images"
+    if other:
+        raise ValueError(f"{output} is there already and {other}. Choose another, or remove it.")
+    return before
 
 
-def _open_parts(parts, info):
-    """Makes the folder of the parts, or checks that the one there is of the same command."""
-    manifest = parts / "manifest.json"
+def _shares_images(before, paths):
+    """Whether a file of embeddings holds one of the images, in its place or moved."""
+    if not set(before.files.tolist()).isdisjoint(embeddings.locations(paths).tolist()):
+        return True
+    digests = set(before.digests.tolist()) - {""}
+    return any(looking.digest(Path(path).read_bytes()) in digests for path in paths)
+
+
+def _open_parts(parts, encoder):
+    """Makes the folder of the parts, or checks that the one there is of the same encoder."""
+    manifest, wanted = parts / MANIFEST, {"fingerprint": encoder.info["fingerprint"]}
     if manifest.is_file():
-        _refuse_other(json.loads(manifest.read_text()), info, parts)
-        return
-    parts.mkdir(parents=True, exist_ok=True)
-    files.write_text(manifest, json.dumps(info))
-
-
-def _embed_part(encoder, paths, part, batch_size, skip_unreadable, on_progress):
-    """Embeds one part: `places` of the images within it, `embeddings`, and `skipped` reasons."""
-    places, found, skipped = [], [], {}
-
-    def skip(place):
-        if not Path(paths[place]).is_file():
-            raise FileNotFoundError(f"{paths[place]} is gone, or cannot be reached any more")
-        skipped[place] = decoding.why_unreadable(paths[place])
-
-    batches = _embedded(encoder, paths, batch_size, skip if skip_unreadable else None)
-    for batch_places, batch in batches:
-        places.append(batch_places)
-        found.append(batch)
-        on_progress(len(batch))
-    with files.replacing(part) as file:
-        np.savez(
-            file,
-            places=np.concatenate([*places, np.zeros(0, np.int64)]),
-            embeddings=np.concatenate([*found, np.zeros([0, encoder.embedding_size], np.float32)]),
-            skipped=np.array(list(skipped), np.int64),
-            reasons=np.array(list(skipped.values()), str),
-        )
-
-
-def _embedded(
-    encoder: ImageEncoder, paths, batch_size: int, on_unreadable: Callable | None = None
-) -> Iterator:
-    """Yields (places int64 [b], embeddings float32 [b, dim]) of image files, in order.
-
-    An op that cannot decode does not know whose bytes it has: views that fail are left out, and
-    the gaps in the places tell which they were.
-    """
-
-    def look(place, path):
-        return place, encoder.view.of_bytes(tf.io.read_file(path))
-
-    numbered = tf.data.Dataset.from_tensor_slices((np.arange(len(paths)), list(paths)))
-    views = numbered.map(look, num_parallel_calls=tf.data.AUTOTUNE).ignore_errors()
-    expected = 0
-    for places, pixels in views.batch(batch_size).prefetch(2):
-        places = places.numpy()
-        _tell_gaps(paths, places, expected, on_unreadable)
-        yield places, encoder(pixels)
-        expected = places[-1] + 1
-    _tell_gaps(paths, np.array([len(paths)]), expected, on_unreadable)
-
-
-def _tell_gaps(paths, places, expected, on_unreadable):
-    for place in np.setdiff1d(np.arange(expected, places[-1]), places).tolist():
-        if on_unreadable is None:
-            reason = decoding.why_unreadable(paths[place])
-            raise UnreadableImageError(
-                f"{paths[place]} cannot be read: {reason}. Mend or remove it, or skip what cannot "
-                "be read (--skip_unreadable)."
+        if json.loads(manifest.read_text()) != wanted:
+            raise ValueError(
+                f"{parts} is there already and holds embeddings of another encoder. Choose another "
+                "output, or remove it."
             )
-        on_unreadable(place)
+    else:
+        parts.mkdir(parents=True, exist_ok=True)
+        if any(not path.name.startswith(MANIFEST) for path in parts.iterdir()):
+            raise FileExistsError(f"{parts} is there already. Choose another output, or move it.")
+        files.write_text(manifest, json.dumps(wanted))
+    return parts
 
 
-def _join(parts, images, output, info):
-    """Makes one file of all parts, which follow each other in order."""
-    kept, skipped = [], []
-    for part in parts:
-        with np.load(part) as arrays:
-            start = int(part.stem)
-            kept.append(start + arrays["places"])
-            skipped += zip(start + arrays["skipped"], arrays["reasons"].tolist(), strict=True)
-    kept = np.concatenate(kept)
-    if not len(kept):
-        raise ValueError(f"None of the {len(images)} images can be read, e.g. {skipped[0][1]}")
-    if skipped:
-        lines = [f"{images.paths[i]}\t{why}\n" for i, why in skipped]
-        files.write_text(f"{output}.skipped.txt", "".join(lines))
-        logging.warning("Skipped %d images, see %s.skipped.txt", len(skipped), output)
-    rows = (np.load(part)["embeddings"] for part in parts)
-    paths, classes = np.array(images.paths)[kept], np.array(images.classes)[kept]
-    embeddings.write(output, rows, paths, classes, info)
+def _num_dropped(before, digests):
+    """Images of an earlier call of which neither the path nor the contents are there now."""
+    gone = ~np.isin(before.paths, list(digests)) & ~np.isin(before.digests, list(digests.values()))
+    return int(gone.sum())
+
+
+def _write(output, images, digests, info, made, before):
+    """Writes the file of embeddings, if there is anything new in it."""
+    kept = [place for place, path in enumerate(images.paths) if path in digests]
+    texts = {
+        "paths": np.array(images.paths)[kept],
+        "classes": np.array(images.classes)[kept],
+        "digests": np.array([digests[images.paths[place]] for place in kept]),
+    }
+    if before is not None and before.says(texts, info):
+        return
+    parts = looking.batches(texts["digests"].tolist(), PART_SIZE)
+    embeddings.write(output, map(made.rows, parts), texts, info)

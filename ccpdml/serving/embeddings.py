@@ -3,13 +3,26 @@
 import dataclasses
 import itertools
 import json
+import os
 import zipfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 
 from ccpdml import files
+
+TO_MAKE_ONE = (
+    "experiments/embed.py writes such files; vectors of another origin become one by "
+    "serving.Embeddings.of(vectors, paths, classes, made_with='name of the model').save('own.npz')"
+)
+NEEDED = {"embeddings", "paths", "classes", "info"}  # Arrays of a file.
+# What NumPy, zipfile and json say of a file that is damaged, or was made to do harm.
+_BROKEN = (ValueError, TypeError, OSError, EOFError, MemoryError, RecursionError)
+_BROKEN += (NotImplementedError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,16 +33,107 @@ class Embeddings:
         embeddings: float32 [n, dim], normalized as they were in training.
         paths: of the image files as they were given, str [n].
         classes: names of their classes, str [n]; "" where it is not known.
-        info: view, preprocessing and normalization, and the fingerprint of the encoder; dict.
+        info: view, preprocessing and normalization, and the fingerprint of the encoder, under
+            "encoder"; dict.
+        digests: of the bytes of the image files, str [n]; "" where it is not known.
+        root: the folder that relative paths start from; "" is the current one.
+
+    Raises:
+        ValueError: if these do not fit together.
     """
 
     embeddings: np.ndarray
     paths: np.ndarray
     classes: np.ndarray
     info: dict
+    digests: np.ndarray | None = None
+    root: str = ""
+
+    def __post_init__(self):
+        rows = np.asarray(self.embeddings)
+        if rows.ndim != 2 or rows.dtype.kind != "f":
+            raise ValueError(
+                "`embeddings` must be floats [n, dim]. "
+                f"Received: dtype={rows.dtype}, shape={rows.shape}"
+            )
+        object.__setattr__(self, "embeddings", rows.astype(np.float32, copy=False))
+        for name in ("paths", "classes", "digests"):
+            given = getattr(self, name)
+            texts = np.full(len(rows), "") if given is None else np.asarray(given, str)
+            if texts.shape != (len(rows),):
+                raise ValueError(
+                    f"`{name}` must have an entry for each of the {len(rows)} embeddings. "
+                    f"Received: shape={texts.shape}"
+                )
+            object.__setattr__(self, name, texts)
+        encoder = self.info.get("encoder") if isinstance(self.info, dict) else None
+        if not isinstance(encoder, dict) or not isinstance(encoder.get("fingerprint"), str):
+            raise ValueError(
+                "`info` must name the encoder, {'encoder': {'fingerprint': ...}}. "
+                f"Received: info={str(self.info)[:80]}"
+            )
+
+    @classmethod
+    def of(
+        cls,
+        embeddings: npt.ArrayLike,
+        paths: npt.ArrayLike,
+        classes: npt.ArrayLike | None = None,
+        *,
+        made_with: str,
+    ) -> Self:
+        """Embeddings of another origin.
+
+        Args:
+            embeddings: float [n, dim].
+            paths: of the image files, str [n].
+            classes: of the images, [n]; None if they are not known.
+            made_with: name of what made them; only embeddings of the same name are compared.
+
+        Raises:
+            ValueError: if these do not fit together.
+        """
+        return cls(embeddings, paths, classes, {"encoder": {"fingerprint": made_with}})
 
     def __len__(self):
         return len(self.paths)
+
+    def __str__(self):
+        num_images, num_classes = len(self), len(set(self.classes.tolist()) - {""})
+        images = f"{num_images} image{'s' * (num_images != 1)}"
+        if num_classes:
+            images += f" of {num_classes} class{'es' * (num_classes != 1)}"
+        how = self.info["encoder"].get("normalization")
+        normalized = f", normalized as in training ({how})" if how else ""
+        return f"{images}, {self.embeddings.shape[1]} numbers each{normalized}"
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells apart what made the embeddings."""
+        return self.info["encoder"]["fingerprint"]
+
+    @property
+    def files(self) -> np.ndarray:
+        """Where the image files are: one absolute name for each file, str [n]."""
+        return locations(self.paths.tolist(), self.root)
+
+    def says(self, texts: dict, info: dict) -> bool:
+        """Whether `write` would write the same file, given these and called from here."""
+        same = [np.array_equal(getattr(self, name), array) for name, array in texts.items()]
+        here = os.path.realpath(self.root) == os.path.realpath("")
+        return all(same) and here and self.info == json.loads(json.dumps(info))
+
+    def save(self, path: str | Path) -> None:
+        """Writes them to an .npz file, in one go; `read_embeddings` reads it.
+
+        Raises:
+            ValueError: if `path` does not end in .npz.
+            OSError: if it cannot be written.
+        """
+        if Path(path).suffix != ".npz":
+            raise ValueError(f"A file of embeddings must end in .npz. Received: {path}")
+        texts = {"paths": self.paths, "classes": self.classes, "digests": self.digests}
+        write(path, [self.embeddings], texts, self.info, self.root)
 
 
 def read_embeddings(path: str | Path) -> Embeddings:
@@ -37,48 +141,67 @@ def read_embeddings(path: str | Path) -> Embeddings:
 
     Raises:
         FileNotFoundError: if it is not there.
-        ValueError: if it is no such file.
+        ValueError: if it is no such file; says how one is made.
     """
-    if not Path(path).is_file():
+    path = Path(path)
+    if not path.is_file():
         raise FileNotFoundError(
-            f"Expected a file that experiments/embed.py wrote. Received: {path}, which does not "
-            "exist"
+            f"Expected a file of embeddings. Received: {path}, which does not exist"
         )
     try:
-        with np.load(path) as arrays:
-            fields = {name: arrays[name] for name in ("embeddings", "paths", "classes", "info")}
-        return Embeddings(**(fields | {"info": json.loads(str(fields["info"]))}))
-    except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+        return _read(path)
+    except _BROKEN as error:
         raise ValueError(
-            f"{path}: expected a file that experiments/embed.py wrote. Received: {error}"
+            f"{path}: expected a file with embeddings, paths, classes and info. "
+            f"Received: {error or type(error).__name__}. {TO_MAKE_ONE}."
         ) from error
 
 
+def locations(paths: Iterable, root: str = "") -> np.ndarray:
+    """Where files are: one absolute name for each file, str [n]."""
+    parts = [os.path.split(path) for path in paths]
+    # By folder, of which there are few: each takes several questions to the disk.
+    real = {folder: os.path.realpath(os.path.join(root, folder)) for folder, _ in parts}
+    return np.array([os.path.join(real[folder], name) for folder, name in parts], str)
+
+
 def write(
-    path: str | Path,
-    embeddings: Iterable,
-    paths: np.ndarray,
-    classes: np.ndarray,
-    info: dict,
+    path: str | Path, embeddings: Iterable, texts: dict, info: dict, root: str | Path = ""
 ) -> None:
     """Writes a file of embeddings in one go: it is there whole, or not at all.
 
     Args:
         path: the file.
         embeddings: its parts in order, float32 [part_size, dim] each; one at a time is in memory.
-        paths, classes, info: as in `Embeddings`.
+        texts: `paths`, `classes` and `digests`, as in `Embeddings`.
+        info, root: as in `Embeddings`.
     """
     embeddings = iter(embeddings)
     first = next(embeddings)
-    header = {"descr": "<f4", "fortran_order": False, "shape": (len(paths), first.shape[1])}
+    header = {"descr": "<f4", "fortran_order": False}
+    header["shape"] = (len(texts["paths"]), first.shape[1])
+    # Seen from the file, so that it may be moved together with the images.
+    start = os.path.relpath(os.path.realpath(root), os.path.realpath(Path(path).parent))
+    texts = texts | {"info": np.array(json.dumps(info)), "root": np.array(start)}
     with files.replacing(path) as file, zipfile.ZipFile(file, "w") as archive:
         with archive.open("embeddings.npy", "w", force_zip64=True) as member:
             np.lib.format.write_array_header_1_0(member, header)
             for part in itertools.chain([first], embeddings):
                 member.write(np.ascontiguousarray(part, "<f4").tobytes())
-        texts = {"paths": paths, "classes": classes, "info": np.array(json.dumps(info))}
         for name, array in texts.items():
             about = zipfile.ZipInfo(f"{name}.npy")
             about.compress_type = zipfile.ZIP_DEFLATED  # Four bytes a character otherwise.
             with archive.open(about, "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, np.asarray(array, str), allow_pickle=False)
+
+
+def _read(path):
+    if not zipfile.is_zipfile(path):
+        raise ValueError("no .npz archive")
+    with np.load(path) as arrays:
+        if not NEEDED.issubset(arrays):
+            raise ValueError(f"one with {', '.join(sorted(arrays)) or 'nothing'}")
+        fields = {name: arrays[name] for name in (*NEEDED, "digests") if name in arrays}
+        if "root" in arrays:
+            fields["root"] = os.path.join(path.parent, str(arrays["root"]))
+        return Embeddings(**fields | {"info": json.loads(str(arrays["info"]))})

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from ccpdml.serving import description as descriptions
+from ccpdml.serving import looking
 
 
 class ImageEncoder:
@@ -46,7 +47,8 @@ class ImageEncoder:
         self.embedding_size = model.output_shape[-1]
         self.info = (info or {}) | {"fingerprint": _fingerprint(model, info)}
         contents = tf.TensorSpec([], tf.string)
-        pixels = tf.function(view.of_bytes).get_concrete_function(contents).structured_outputs
+        self._look = tf.function(view.of_bytes).get_concrete_function(contents)
+        pixels = self._look.structured_outputs
         self.pixels_shape = tuple(pixels.shape)
         if not pixels.shape.is_compatible_with(model.input_shape[1:]):
             raise ValueError(
@@ -55,6 +57,29 @@ class ImageEncoder:
             )
         spec = tf.TensorSpec([None, *self.pixels_shape], tf.uint8)
         self._embed = tf.function(self.embed_pixels, input_signature=[spec])
+
+    def embed(self, images, batch_size: int = 64) -> np.ndarray:
+        """Embeds images of any kind, all as if they were image files.
+
+        Args:
+            images: one image or several of them. An image is the path of a file, the bytes of one,
+                a PIL image, or pixels, uint8 [height, width] or [height, width, 1, 3 or 4].
+            batch_size: images in the network at a time.
+
+        Returns:
+            Float32 [n, dim], a row per image in order; [1, dim] for one image.
+
+        Raises:
+            UnreadableImageError: if an image cannot be decoded; names it.
+            OSError: if a file is not there, or cannot be reached.
+            ValueError: for what is no image.
+        """
+        return looking.embed(self, images, batch_size)
+
+    def look(self, contents: bytes) -> np.ndarray:
+        """What the view makes of the bytes of a file, uint8 [height, width, channels]."""
+        with tf.device("CPU:0"):
+            return self._look(tf.constant(contents)).numpy()
 
     def embed_pixels(self, images):
         """Embeds a batch of views, uint8 [n, height, width, channels] -> float32 [n, dim]."""

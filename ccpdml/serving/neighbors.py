@@ -1,169 +1,122 @@
 """Searching for images among embedded images: exactly."""
 
-import csv
 import dataclasses
-import io
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from absl import logging
 
-from ccpdml import files, metrics
-from ccpdml.reports import search_page
-from ccpdml.serving import embedding, sources
+from ccpdml import metrics
+from ccpdml.serving import looking, sources
 from ccpdml.serving.embeddings import Embeddings, read_embeddings
-from ccpdml.serving.image_encoder import ImageEncoder, load_encoder
+from ccpdml.serving.image_encoder import ImageEncoder
+from ccpdml.serving.results import Results
 
-COLUMNS = ("query", "query_class", "rank", "path", "class", "distance", "similarity", "right")
-
-
-@dataclasses.dataclass(frozen=True)
-class Results:
-    """The nearest images of some queries, nearest first.
-
-    Attributes:
-        queries, gallery: `Embeddings` of both sides.
-        indices: rows of the gallery, int64 [num_queries, k].
-        distances: Euclidean, in the embeddings' unit, float32 [num_queries, k].
-    """
-
-    queries: Embeddings
-    gallery: Embeddings
-    indices: np.ndarray
-    distances: np.ndarray
-
-    @property
-    def similarities(self) -> np.ndarray:
-        """`1 - distance² / 2`, the cosine for embeddings of length 1; float32 [num_queries, k]."""
-        return 1 - self.distances**2 / 2
-
-    @property
-    def right(self) -> np.ma.MaskedArray:
-        """Whether a found image is of the query's class; masked where one is not known."""
-        wanted, found = self.queries.classes[:, None], self.gallery.classes[self.indices]
-        return np.ma.array(found == wanted, mask=(found == "") | (wanted == ""))
-
-    def rows(self) -> Iterator[tuple]:
-        """A tuple per found image, as `COLUMNS` names them."""
-        yes_or_no = self.right.astype(int).filled(-1)
-        for i, found in enumerate(self.indices):
-            for rank, (j, distance) in enumerate(zip(found, self.distances[i], strict=True)):
-                yield (
-                    str(self.queries.paths[i]),
-                    str(self.queries.classes[i]),
-                    rank + 1,
-                    str(self.gallery.paths[j]),
-                    str(self.gallery.classes[j]),
-                    f"{distance:.6f}",
-                    f"{self.similarities[i, rank]:.6f}",
-                    ("no", "yes", "")[yes_or_no[i, rank]],
-                )
-
-    def table(self, max_queries: int = 10) -> Iterator[str]:
-        """Lines of text for people, of the first queries."""
-        marks = self.right.astype(int).filled(-1)
-        for i, found in enumerate(self.indices[:max_queries]):
-            known = f" ({self.queries.classes[i]})" if self.queries.classes[i] else ""
-            yield f"{self.queries.paths[i]}{known}"
-            for rank, j in enumerate(found):
-                mark = ("✗", "✓", " ")[marks[i, rank]]
-                yield (
-                    f"  {rank + 1:>3}  {self.distances[i, rank]:.4f} {mark} "
-                    f"{self.gallery.classes[j]:<16} {self.gallery.paths[j]}"
-                )
-        if len(self.queries) > max_queries:
-            yield f"... and {len(self.queries) - max_queries} more queries"
-        yield self.summary()
-
-    def summary(self) -> str:
-        """How many of the nearest images are right, in a sentence."""
-        nearest = self.right[:, 0].compressed()
-        searched = f"{len(self.queries)} queries among {len(self.gallery)} images"
-        if not len(nearest):
-            return f"{searched}; their classes are not known."
-        return (
-            f"{searched}; the nearest image is of the query's class for {nearest.sum()} of the "
-            f"{len(nearest)} whose class is known ({100 * nearest.mean():.1f} %)."
-        )
-
-    def write_csv(self, path: str | Path) -> None:
-        """Writes a row per found image."""
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([COLUMNS, *self.rows()])
-        files.write_text(path, text.getvalue())
-
-    def write_page(self, path: str | Path, max_queries: int = 100) -> None:
-        """Writes an HTML page with the pictures in it, of the first queries."""
-        search_page.write_page(
-            path,
-            (self.queries.paths[:max_queries], self.queries.classes[:max_queries]),
-            (self.gallery.paths[self.indices], self.gallery.classes[self.indices]),
-            self.distances,
-            self.right,
-            self.summary(),
-        )
+DEFAULT_K = 10
 
 
-def search(queries: Embeddings, gallery: Embeddings, k: int = 10) -> Results:
+def search(queries: Embeddings, gallery: Embeddings, k: int | None = None) -> Results:
     """Finds the `k` nearest gallery images of each query, exactly.
 
-    An image of the gallery, by its path, does not find itself, and is of the class it has there.
+    An image of the gallery, by its place on the disk, does not find itself, and is of the class it
+    has there.
+
+    Args:
+        queries, gallery: what is searched for, and in what.
+        k: images to find for each query; None finds 10, or all of a smaller gallery.
 
     Raises:
         ValueError: if the two were made with different encoders, or `k` is out of range.
     """
-    made_with = [side.info["encoder"]["fingerprint"] for side in (queries, gallery)]
-    if made_with[0] != made_with[1]:
-        raise ValueError(
-            "Queries and gallery must be embedded with the same encoder. Received: fingerprints "
-            f"{made_with[0]} ({queries.info['encoder'].get('path')}) and {made_with[1]} "
-            f"({gallery.info['encoder'].get('path')})"
-        )
-    own, theirs = _absolute(queries.paths), _absolute(gallery.paths)
-    has_itself = np.isin(own, theirs)
-    most = len(gallery) - int(has_itself.any())
+    _check_same_encoder(queries.info["encoder"], gallery.info["encoder"])
+    own, theirs = queries.files, gallery.files
+    # How often the gallery holds a query: once, but for a file that it lists by several names.
+    names, counts = np.unique(theirs, return_counts=True)
+    places = np.minimum(np.searchsorted(names, own), len(names) - 1)
+    most_own = int(np.max(np.where(names[places] == own, counts[places], 0), initial=0))
+    most = len(gallery) - most_own
+    if not most:
+        raise ValueError("There is nothing to find: the gallery holds nothing but the query.")
+    k = min(DEFAULT_K, most) if k is None else k
     if not 1 <= k <= most:
         raise ValueError(f"`k` must be in 1..{most}, for that gallery. Received: {k=}")
-    indices, distances = metrics.nearest(
-        queries.embeddings, gallery.embeddings, k + int(has_itself.any())
-    )
-    if has_itself.any():
-        # Of k + 1 found the query itself is left out, or if it is not among them the last.
-        dropped = theirs[indices] == own[:, None]
-        dropped[:, -1] |= ~dropped.any(axis=1)
-        indices, distances = indices[~dropped].reshape(-1, k), distances[~dropped].reshape(-1, k)
+    indices, distances = metrics.nearest(queries.embeddings, gallery.embeddings, k + most_own)
+    # The query itself goes behind all others, which keep their order.
+    is_own = theirs[indices] == own[:, None]
+    order = np.argsort(is_own, axis=1, kind="stable")[:, :k]
+    indices, distances = (np.take_along_axis(x, order, axis=1) for x in (indices, distances))
     known = dict(zip(theirs.tolist(), gallery.classes.tolist(), strict=True))
     named = zip(queries.classes.tolist(), own.tolist(), strict=True)
-    classes = np.array([name or known.get(path, "") for name, path in named])
+    classes = np.array([name or known.get(file, "") for name, file in named])
     return Results(dataclasses.replace(queries, classes=classes), gallery, indices, distances)
 
 
 def embed_queries(
-    given: str | Path | Iterable, gallery: Embeddings, encoder: ImageEncoder | None = None
+    given: str | Path | Iterable,
+    gallery: Embeddings,
+    encoder: ImageEncoder | None = None,
+    skip_unreadable: bool = False,
 ) -> Embeddings:
     """Embeds what is to be searched for.
 
     Args:
         given: a file of embeddings, or image files as for `find_images`.
         gallery: what is to be searched.
-        encoder: a trained encoder; None loads the one of the gallery from where it was.
+        encoder: what embedded the gallery, wherever it is now; not needed for embeddings.
+        skip_unreadable: whether images that cannot be decoded are left out, with a warning.
 
     Raises:
-        FileNotFoundError, ValueError: as of `find_images`, `load_encoder` and `embed_images`.
+        UnreadableImageError: if an image cannot be decoded; names it.
+        FileNotFoundError: as of `find_images` and `read_embeddings`.
+        ValueError: if `encoder` is missing or another one, or as of the two.
     """
     given = [given] if isinstance(given, (str, Path)) else list(given)
-    if len(given) == 1 and Path(given[0]).suffix == ".npz":
+    are_embeddings = [Path(each).suffix == ".npz" for each in given]
+    if any(are_embeddings):
+        if len(given) > 1:
+            raise ValueError(f"A file of embeddings is given alone. Received: {given}")
         return read_embeddings(given[0])
     images = sources.find_images(given)
-    encoder = encoder or load_encoder(gallery.info["encoder"].get("path", ""))
+    _check_encoder(encoder, gallery)
+    skipped = set()
+
+    def skip(seen):
+        logging.warning("%s is left out: %s", seen.name, seen.why)
+        skipped.add(seen.place)
+
+    rows = looking.embed(encoder, images.paths, skip=skip if skip_unreadable else None)
+    kept = [place for place in range(len(images)) if place not in skipped]
+    if not kept:
+        raise ValueError(f"None of the {len(images)} queries can be read.")
     return Embeddings(
-        embeddings=embedding.embed_in_memory(encoder, images.paths),
-        paths=np.array(images.paths),
-        classes=np.array(images.classes),
+        embeddings=rows,
+        paths=np.array(images.paths)[kept],
+        classes=np.array(images.classes)[kept],
         info={"encoder": encoder.info},
     )
 
 
-def _absolute(paths):
-    return np.array([os.path.abspath(path) for path in paths.tolist()])
+def _check_encoder(encoder, gallery):
+    """Refuses to embed queries with nothing, or with what did not embed the gallery."""
+    theirs = gallery.info["encoder"]
+    if encoder is None:
+        raise ValueError(
+            "Images to search for are embedded with the encoder of the gallery; give it (--encoder)"
+            f". Received: none; the gallery's is {_name(theirs)}"
+        )
+    _check_same_encoder(encoder.info, theirs)
+
+
+def _check_same_encoder(queries, gallery):
+    if queries["fingerprint"] != gallery["fingerprint"]:
+        raise ValueError(
+            "Queries and gallery must be embedded with the same encoder. Received: "
+            f"{_name(queries)} and {_name(gallery)}"
+        )
+
+
+def _name(encoder):
+    """What to call an encoder in an error."""
+    place = f", then in {encoder['path']}" if "path" in encoder else ""
+    return f"{encoder['fingerprint']}{place}"

@@ -3,6 +3,7 @@
 import dataclasses
 import glob
 import itertools
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -33,17 +34,24 @@ def find_images(sources: str | Path | Iterable) -> ImageFiles:
             a folder: every image in it at any depth, in order of path; the class is the first
             folder below it, or below its `train/` or `test/`;
             a CSV file with the column `path`, relative to the file, and if wanted `label`;
+            a .txt file with a path on each line, relative to the file;
             a pattern such as "photos/**/*.jpg", with classes as of a folder;
             an image file, of no known class.
 
     Raises:
         FileNotFoundError: if there is nothing there, or a file that is listed is missing.
-        ValueError: if a table is not as described, or an image is listed twice.
+        ValueError: if a list is not as described, an image is listed twice, or a name is not
+            UTF-8.
     """
     sources = [sources] if isinstance(sources, (str, Path)) else list(sources)
     found = [pair for source in sources for pair in _find(str(source))]
+    if not found:
+        raise ValueError(f"Expected images. Received: none in {', '.join(map(str, sources))}")
     paths = tuple(path for path, _ in found)
-    twice = checks.listed_twice(paths)
+    for path in paths:
+        if not _is_utf8(path):
+            raise ValueError(f"Names of files must be UTF-8; rename it. Received: {ascii(path)}")
+    twice = checks.listed_twice(map(os.path.abspath, paths))
     if twice:
         raise ValueError(f"Every image must be given once. Received: {twice[0]}")
     missing = checks.missing(paths)
@@ -57,24 +65,56 @@ def _find(source):
     """Pairs (path, class) of one source."""
     path = Path(source)
     if path.is_dir():
-        files = [file for file in path.rglob("*") if _is_shown(file.relative_to(path))]
-        return _classified(path, files, source)
+        return _classified(path, _below(path), source)
     if path.suffix.lower() == ".csv" and path.is_file():
         rows = listing.table(path, required=("path",))
         return [(str(path.parent / row["path"]), row.get("label") or "") for row in rows]
+    if path.suffix.lower() == ".txt" and path.is_file():
+        return _listed(path)
     if path.is_file():
         return [(source, "")]
     if glob.has_magic(source):
         root = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), path.parts))
         return _classified(root, map(Path, glob.iglob(source, recursive=True)), source)
     raise FileNotFoundError(
-        "Expected a folder of images, a CSV file, an image or a pattern in quotes such as "
+        "Expected a folder of images, a .csv or .txt list, an image or a pattern in quotes such as "
         f"'photos/**/*.jpg'. Received: {source}, which does not exist"
     )
 
 
-def _is_shown(relative):
-    return not any(part.startswith(folder.LEFT_OUT) for part in relative.parts)
+def _below(root):
+    """All files below a folder but the hidden ones; folders that are links are followed."""
+    seen = set()  # Of two ways to a folder the first is taken: a link may even lead back.
+
+    def fail(error):
+        raise error
+
+    for folder_name, folders, names in os.walk(root, followlinks=True, onerror=fail):
+        real = os.path.realpath(folder_name)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(filter(_is_shown, folders))
+        yield from (Path(folder_name, name) for name in filter(_is_shown, names))
+
+
+def _is_shown(name):
+    return not name.startswith(folder.LEFT_OUT)
+
+
+def _listed(file):
+    """Pairs (path, class) of a file with a path on each line."""
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file}: expected a path on each line, in UTF-8. {error}") from error
+    return [(str(file.parent / line.strip()), "") for line in lines if line.strip()]
+
+
+def _is_utf8(path):
+    """Whether the name can be printed and written; others hold bytes of another encoding."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in path)
 
 
 def _classified(root, files, source):

@@ -40,7 +40,7 @@ def gallery(encoder, tmp_path):
     photos = fixtures.make_photos(tmp_path / "photos", per_class=8)
     images = serving.find_images(photos)
     return serving.read_embeddings(
-        serving.embed_images(encoder, images, tmp_path / "g.npz", progress=False)
+        serving.embed_images(encoder, images, tmp_path / "g.npz", progress=False).path
     )
 
 

@@ -2,15 +2,18 @@
 
 import csv
 import html.parser
+import json
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from ccpdml import serving
+from ccpdml.serving import results
 from tests.serving import fixtures
 
 INFO = {"encoder": {"fingerprint": "one", "path": "nowhere"}}
@@ -57,20 +60,96 @@ def test_an_image_does_not_find_itself(gallery, tmp_path, monkeypatch):
         serving.search(queries, gallery, k=4)
 
 
+def test_by_default_a_small_gallery_is_found_whole(gallery):
+    assert serving.search(gallery, gallery).indices.shape == (4, 3)
+    alone = embedded([[1, 0]], ["a"], ["x"])
+    assert serving.search(embedded([[0, 1]], ["q"], ["x"]), alone).indices.tolist() == [[0]]
+    with pytest.raises(ValueError, match="nothing but the query"):
+        serving.search(alone, alone)
+
+
+def test_an_image_does_not_find_itself_by_any_of_its_names(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "link").symlink_to("photos")
+    points = [[1, 0], [1, 0.1], [1, 0.2], [1, 0.3]]
+    names = ["photos/a", "link/a", str(tmp_path / "photos" / "b"), "photos/c"]
+    twice = embedded(points, names, [""] * 4)
+    queries = embedded([[1, 0], [1, 0.2]], [str(tmp_path / "link" / "a"), "photos/b"], ["", ""])
+    assert serving.search(queries, twice).indices.tolist() == [[2, 3], [1, 3]]
+
+
+def test_where_the_images_are_is_known_from_another_folder_and_after_a_move(
+    gallery, tmp_path, monkeypatch
+):
+    for start, file in (("", "g.npz"), ("", "out/g.npz"), ("work", "../g.npz")):
+        (tmp_path / "here" / start).mkdir(parents=True, exist_ok=True)
+        monkeypatch.chdir(tmp_path / "here" / start)
+        gallery.save(file)
+        place = (tmp_path / "here" / start / file).resolve()
+        for folder in (tmp_path / "here", tmp_path / "there"):
+            (tmp_path / "here").rename(folder)
+            monkeypatch.chdir(tmp_path)
+            found = serving.read_embeddings(folder / place.relative_to(tmp_path / "here"))
+            assert found.files.tolist() == [str(folder / start / name) for name in "abcd"]
+            assert found.paths.tolist() == list("abcd")
+        folder.rename(tmp_path / "here")
+
+
 def test_embeddings_of_another_encoder_are_refused(gallery):
     other = {"encoder": {"fingerprint": "two", "path": "elsewhere"}}
     with pytest.raises(ValueError, match="same encoder.*two.*elsewhere"):
         serving.search(embedded([[0, 1]], ["q"], ["x"], other), gallery)
 
 
-def test_a_file_that_holds_no_embeddings_is_refused(tmp_path):
-    np.savez(tmp_path / "other.npz", embeddings=np.zeros([2, 3]))
+ROWS = np.zeros([2, 3], np.float32)
+WHOLE = {"embeddings": ROWS, "paths": ["a", "b"], "classes": ["", ""], "info": json.dumps(INFO)}
+BROKEN = {
+    "other keys": ({"vectors": ROWS, "labels": [0, 1]}, "one with labels, vectors"),
+    "pickles": (WHOLE | {"paths": np.array([{}, []], object)}, "allow_pickle=False"),
+    "one axis": (WHOLE | {"embeddings": ROWS[0]}, "floats \\[n, dim\\]"),
+    "integers": (WHOLE | {"embeddings": ROWS.astype(int)}, "dtype=int64"),
+    "another number of paths": (WHOLE | {"paths": ["a"]}, "`paths` must have .* 2"),
+    "no encoder": (WHOLE | {"info": "{}"}, "must name the encoder"),
+    "a list as info": (WHOLE | {"info": "[]"}, "must name the encoder"),
+    "no JSON": (WHOLE | {"info": "?"}, "Expecting value"),
+    "deep JSON": (WHOLE | {"info": 100_000 * "["}, "recursion"),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_file_that_holds_no_embeddings_is_refused_and_says_how_one_is_made(tmp_path, kind):
+    arrays, reason = BROKEN[kind]
+    np.savez(tmp_path / "other.npz", **arrays)
+    with pytest.raises(ValueError, match=rf"other.npz: expected .*{reason}.*Embeddings\.of\("):
+        serving.read_embeddings(tmp_path / "other.npz")
+
+
+def test_a_file_that_is_no_archive_is_refused(tmp_path):
+    np.save(tmp_path / "v.npy", ROWS)
+    np.savez(tmp_path / "cut.npz", **WHOLE)
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "cut.npz").read_bytes()[:300])
     (tmp_path / "text.npz").write_text("no archive")
-    for name in ("other", "text"):
-        with pytest.raises(ValueError, match=f"{name}.npz: expected a file that"):
-            serving.read_embeddings(tmp_path / f"{name}.npz")
+    (tmp_path / "empty.npz").touch()
+    for name in ("v.npy", "cut.npz", "text.npz", "empty.npz"):
+        with pytest.raises(ValueError, match=f"{name}: expected .*no .npz archive.*Embeddings.of"):
+            serving.read_embeddings(tmp_path / name)
     with pytest.raises(FileNotFoundError, match="does not exist"):
         serving.read_embeddings(tmp_path / "none.npz")
+
+
+def test_vectors_of_another_origin_are_searched(tmp_path):
+    vectors, labels = np.eye(3), [7, 7, 8]
+    paths = [tmp_path / f"{i}.jpg" for i in range(3)]
+    serving.Embeddings.of(vectors, paths, labels, made_with="mine").save(tmp_path / "own.npz")
+    own = serving.read_embeddings(tmp_path / "own.npz")
+    assert own.classes.tolist() == ["7", "7", "8"]
+    assert serving.search(own, own, k=2).right[0].tolist() == [True, False]
+    other = serving.Embeddings.of(vectors, paths, made_with="another")
+    with pytest.raises(ValueError, match="same encoder. Received: mine and another"):
+        serving.search(own, other)
+    with pytest.raises(ValueError, match=r"must end in .npz. Received: .*own.npy"):
+        own.save(tmp_path / "own.npy")
 
 
 @pytest.fixture
@@ -79,12 +158,12 @@ def searched(tmp_path):
     fixtures.make_run(tmp_path / "run")
     photos = fixtures.make_photos(tmp_path / "photos", per_class=6)
     encoder = serving.load_encoder(tmp_path / "run")
-    output = serving.embed_images(
+    done = serving.embed_images(
         encoder, serving.find_images(photos), tmp_path / "photos.npz", progress=False
     )
-    gallery = serving.read_embeddings(output)
+    gallery = serving.read_embeddings(done.path)
     shutil.copy(photos / "birch" / "0.jpg", tmp_path / "<new>.jpg")
-    queries = serving.embed_queries([tmp_path / "<new>.jpg", photos / "ash"], gallery)
+    queries = serving.embed_queries([tmp_path / "<new>.jpg", photos / "ash"], gallery, encoder)
     return serving.search(queries, gallery, k=9)
 
 
@@ -104,7 +183,7 @@ def test_the_table_has_a_row_per_found_image(searched, tmp_path):
     assert [row["rank"] for row in rows[9:18]] == [str(rank) for rank in range(1, 10)]
     lines = list(searched.table(max_queries=2))
     assert len(lines) == 2 * 10 + 2
-    assert "5 more queries" in lines[-2]
+    assert lines[-2] == "Shown are 2 of the 7 queries."
 
 
 class Page(html.parser.HTMLParser):
@@ -133,12 +212,69 @@ def test_the_page_needs_no_other_file(searched, tmp_path):
     assert len(page.sources) == 3 * 10
     assert all(source.startswith("data:image/jpeg;base64,") for source in page.sources)
     assert "&lt;new&gt;.jpg" in text
-    assert "The first 3 queries are shown" in text
+    assert "Shown are 3 of the 7 queries." in text
+    assert text.count("3.jpg</span>") > 3  # Names of the files that were found.
     right = searched.right[:3].compressed()
     assert len(right) == 2 * 9  # The gallery knows two of the three.
     assert 0 < right.sum() < len(right)
     assert page.classes.count("right") == right.sum()
     assert page.classes.count("wrong") == (~right).sum()
+
+
+def test_shown_are_queries_of_all_classes_in_turn():
+    classes = np.repeat([f"{number:02d}" for number in range(60)], 10)
+    shown = results.spread(classes, 100)
+    assert len(shown) == len(set(shown)) == 100
+    assert sorted(shown) == shown.tolist()
+    _, counts = np.unique(classes[shown], return_counts=True)
+    assert sorted(set(counts)) == [1, 2]
+    assert len(counts) == 60
+    assert np.flatnonzero(counts == 2)[[0, -1]].tolist() == [0, 58]  # Not the first 40.
+    assert len(set(classes[results.spread(classes, 7)])) == 7
+    assert results.spread(classes, 1000).tolist() == list(range(600))
+    assert results.spread(np.array(["b", "a", "a", "a"]), 3).tolist() == [0, 1, 2]
+    rows = embedded(np.eye(600), [f"{i}.jpg" for i in range(600)], classes)
+    found = serving.search(rows, rows, k=1)
+    lines = list(found.table(100))
+    assert lines[-2] == "Shown are 100 of the 600 queries: 1 to 2 of each of the 60 classes."
+    lines = list(found.table(7))
+    assert lines[-2] == "Shown are 7 of the 600 queries: 1 of each of 7 of the 60 classes."
+
+
+NASTY = ("=1+1.jpg", "a,b.jpg", 'q"<b>&.jpg', "new\r\nline\x1b[31m.jpg", "Größe 1.jpg", "@x.jpg")
+
+
+def test_names_of_files_do_no_harm(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in NASTY:
+        Image.new("RGB", (20, 20)).save(name)
+    rows = embedded(np.eye(6), NASTY, ["-2", "+cmd|x", "-2", "<b>", "ok", "ok"])
+    found = serving.search(rows, rows, k=5)
+    found.write_csv("out.csv")
+    with Path("out.csv").open(newline="") as file:
+        table = list(csv.reader(file))
+    assert {len(row) for row in table} == {8}
+    firsts = {row[0] for row in table[1:]}
+    assert firsts == {"'=1+1.jpg", *NASTY[1:5], "'@x.jpg"}
+    assert {row[1] for row in table[1:]} == {"-2", "'+cmd|x", "<b>", "ok"}
+    assert all("\n" not in line and "\x1b" not in line for line in found.table())
+    found.write_page("out.html")
+    text = Path("out.html").read_text()
+    assert "<b>" not in text
+    assert "q&quot;&lt;b&gt;&amp;.jpg" in text
+    page = Page(text)
+    assert page.open == []
+    assert len(page.sources) == 36
+
+
+def test_a_picture_that_cannot_be_shown_does_not_end_the_page(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (100, 100)).save("large.png")
+    Path("no_image.jpg").write_text("text")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # As if it were above the limit.
+    rows = embedded(np.eye(2), ["large.png", "no_image.jpg"], ["", ""])
+    serving.search(rows, rows, k=1).write_page("out.html")
+    assert Path("out.html").read_text().count("cannot be shown") == 4
 
 
 def test_images_that_are_gone_are_told_on_the_page(searched, tmp_path):

@@ -1,5 +1,7 @@
 """Which files are found, and of which class they are."""
 
+import os
+
 import pytest
 
 from ccpdml import serving
@@ -55,12 +57,43 @@ def test_a_table_is_relative_to_its_file_and_a_file_stands_for_itself(root):
     ]
 
 
+def test_a_list_gives_a_path_on_each_line_relative_to_its_file(root):
+    (root / "p" / "list.txt").write_text("\ufeffcat/1.JPG\n\n  dog/3.gif \r\n", encoding="utf-8")
+    assert pairs("p/list.txt") == [("p/cat/1.JPG", ""), ("p/dog/3.gif", "")]
+
+
+def test_links_to_folders_are_followed_once(root):
+    (root / "links").mkdir()
+    (root / "links" / "cat").symlink_to(root / "p" / "cat")
+    (root / "links" / "zoo").symlink_to(root / "links")  # Leads back.
+    assert pairs("links") == [("links/cat/1.JPG", "cat"), ("links/cat/tail/2.jpeg", "cat")]
+
+
+def test_names_of_files_may_be_odd_but_must_be_utf8(root):
+    names = ["a b.png", 'Müller, "O\'Brien".png', "[1].png", "new\nline.png"]
+    (root / "odd").mkdir()
+    for name in names:
+        (root / "odd" / name).touch()
+    assert [path for path, _ in pairs("odd")] == sorted(f"odd/{name}" for name in names)
+    assert pairs("odd/[1].png") == [("odd/[1].png", "")]
+    (root / os.fsdecode(b"odd/k\xfcche.png")).touch()
+    with pytest.raises(
+        ValueError, match=r"must be UTF-8; rename it. Received: 'odd/k\\udcfcche.png'"
+    ):
+        serving.find_images("odd")
+
+
 @pytest.mark.parametrize(
     ("sources", "error", "message"),
     [
         ("nowhere", FileNotFoundError, "nowhere, which does not exist"),
         ("p/.hidden/*.tif", FileNotFoundError, "Received: none"),
         (["p/cat", "p/cat/1.JPG"], ValueError, "p/cat/1.JPG is listed more than once"),
+        (["p/cat", "./p/../p/cat"], ValueError, "p/cat/1.JPG is listed more than once"),
+        ("p/.hidden/empty", FileNotFoundError, "Received: none"),
+        ("p/empty.txt", ValueError, "Received: none in p/empty.txt"),
+        ("p/lost.txt", FileNotFoundError, "missing: p/gone.png"),
+        ("p/latin.txt", ValueError, "latin.txt: expected a path on each line"),
         ("p/lost.csv", FileNotFoundError, "missing: p/gone.png and 1 more"),
         ("p/odd.csv", ValueError, "expected the columns path"),
     ],
@@ -68,5 +101,9 @@ def test_a_table_is_relative_to_its_file_and_a_file_stands_for_itself(root):
 def test_what_is_not_there_is_named(root, sources, error, message):
     (root / "p" / "lost.csv").write_text("path\ngone.png\ncat/1.JPG\ncat/0.png\n")
     (root / "p" / "odd.csv").write_text("file\ncat/1.JPG\n")
+    (root / "p" / "empty.txt").touch()
+    (root / "p" / "lost.txt").write_text("gone.png\n")
+    (root / "p" / "latin.txt").write_bytes(b"k\xfcche.png\n")
+    (root / "p" / ".hidden" / "empty").mkdir()
     with pytest.raises(error, match=message):
         serving.find_images(sources)

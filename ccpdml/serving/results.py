@@ -1,0 +1,153 @@
+"""What a search has found, as a table, a CSV file and a page."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from ccpdml import files
+from ccpdml.reports import search_page, spreadsheets
+from ccpdml.serving.embeddings import Embeddings
+
+COLUMNS = ("query", "query_class", "rank", "path", "class", "distance", "similarity", "right")
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """The nearest images of some queries, nearest first.
+
+    Attributes:
+        queries, gallery: `Embeddings` of both sides.
+        indices: rows of the gallery, int64 [num_queries, k].
+        distances: Euclidean, in the embeddings' unit, float32 [num_queries, k].
+    """
+
+    queries: Embeddings
+    gallery: Embeddings
+    indices: np.ndarray
+    distances: np.ndarray
+
+    @property
+    def similarities(self) -> np.ndarray:
+        """`1 - distance² / 2`, the cosine for embeddings of length 1; float32 [num_queries, k]."""
+        return 1 - self.distances**2 / 2
+
+    @property
+    def right(self) -> np.ma.MaskedArray:
+        """Whether a found image is of the query's class; masked where one is not known."""
+        wanted, found = self.queries.classes[:, None], self.gallery.classes[self.indices]
+        return np.ma.array(found == wanted, mask=(found == "") | (wanted == ""))
+
+    def rows(self) -> Iterator[tuple]:
+        """A tuple per found image, as `COLUMNS` names them."""
+        yes_or_no = self.right.astype(int).filled(-1)
+        for i, found in enumerate(self.indices):
+            for rank, (j, distance) in enumerate(zip(found, self.distances[i], strict=True)):
+                yield (
+                    str(self.queries.paths[i]),
+                    str(self.queries.classes[i]),
+                    rank + 1,
+                    str(self.gallery.paths[j]),
+                    str(self.gallery.classes[j]),
+                    f"{distance:.6f}",
+                    f"{self.similarities[i, rank]:.6f}",
+                    ("no", "yes", "")[yes_or_no[i, rank]],
+                )
+
+    def table(self, max_queries: int = 10) -> Iterator[str]:
+        """Lines of text for people, of a few queries: of as many classes as there can be."""
+        marks = self.right.astype(int).filled(-1)
+        shown = spread(self.queries.classes, max_queries)
+        for i in shown:
+            name = self.queries.classes[i]
+            yield _line(f"{self.queries.paths[i]} ({name})" if name else self.queries.paths[i])
+            for rank, j in enumerate(self.indices[i]):
+                mark = ("✗", "✓", " ")[marks[i, rank]]
+                yield _line(
+                    f"  {rank + 1:>3}  {self.distances[i, rank]:.4f} {mark} "
+                    f"{self.gallery.classes[j]:<16} {self.gallery.paths[j]}"
+                )
+        if len(self.queries) > len(shown):
+            yield self._say_shown(shown)
+        yield self.summary()
+
+    def summary(self) -> str:
+        """How many of the nearest images are right, in a sentence."""
+        nearest = self.right[:, 0].compressed()
+        queries = "1 query" if len(self.queries) == 1 else f"{len(self.queries)} queries"
+        searched = f"{queries} among {len(self.gallery)} images"
+        if not len(nearest):
+            return f"{searched}; their classes are not known."
+        return (
+            f"{searched}; the nearest image is of the query's class for {nearest.sum()} of the "
+            f"{len(nearest)} whose class is known ({100 * nearest.mean():.1f} %)."
+        )
+
+    def write_csv(self, path: str | Path) -> None:
+        """Writes a row per found image."""
+        files.write_text(path, spreadsheets.comma_separated(COLUMNS, self.rows()))
+
+    def write_page(self, path: str | Path, max_queries: int = 100) -> None:
+        """Writes an HTML page with the pictures in it.
+
+        Args:
+            path: the page.
+            max_queries: queries on it at most, int from 1; of as many classes as there can be.
+        """
+        shown = spread(self.queries.classes, max_queries)
+        found = self.indices[shown]
+        search_page.write_page(
+            path,
+            [side[shown] for side in _columns(self.queries)],
+            [side[found] for side in _columns(self.gallery)],
+            self.distances[shown],
+            self.right[shown],
+            [self.summary(), self._say_shown(shown)],
+        )
+
+    def _say_shown(self, shown):
+        """Which queries are shown, in a sentence."""
+        if len(shown) == len(self.queries):
+            return "All queries are shown."
+        said = f"Shown are {len(shown)} of the {len(self.queries)} queries"
+        every = set(self.queries.classes.tolist()) - {""}
+        classes, counts = np.unique(self.queries.classes[shown], return_counts=True)
+        counts = counts[classes != ""]
+        if len(every) < 2 or not len(counts):
+            return f"{said}."
+        each = f"{counts.min()} to {counts.max()}" if np.ptp(counts) else f"{counts.max()}"
+        some = "" if len(counts) == len(every) else f"{len(counts)} of "
+        return f"{said}: {each} of each of {some}the {len(every)} classes."
+
+
+def spread(classes: np.ndarray, most: int) -> np.ndarray:
+    """Chooses at most `most` entries, in turn from each class.
+
+    Args:
+        classes: names, str [n].
+        most: int from 1.
+
+    Returns:
+        Their places in ascending order, int64 [min(n, most)]. Where the last turn is not complete,
+        its classes are spread over all in it.
+    """
+    labels = np.unique(classes, return_inverse=True)[1]
+    order = np.argsort(labels, kind="stable")
+    sizes = np.bincount(labels)
+    turns = np.empty_like(order)
+    turns[order] = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    num_full = np.searchsorted(np.cumsum(np.bincount(turns)), most, side="right")
+    chosen, rest = np.flatnonzero(turns < num_full), np.flatnonzero(turns == num_full)
+    missing = min(most - len(chosen), len(rest))
+    rest = rest[np.arange(missing) * len(rest) // max(missing, 1)]
+    return np.sort(np.concatenate([chosen, rest]))
+
+
+def _columns(side):
+    return side.paths, side.classes, side.files
+
+
+def _line(text):
+    """A text on one line, without what a terminal would obey."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
