@@ -20,9 +20,13 @@ flags.DEFINE_multi_string(
 )
 flags.DEFINE_string("encoder", None, "What embedded the gallery: embeds queries that are images.")
 flags.DEFINE_integer(
-    "k", None, "Images to find for each query. Default: 10, or all of a smaller gallery."
+    "k",
+    None,
+    "Images to find for each query. Default: 10, or all of a smaller gallery.",
+    lower_bound=1,
 )
 flags.DEFINE_string("output", "search.html", "The page; the table goes beside it as .csv.")
+flags.DEFINE_bool("overwrite", False, "Replace the page and the table if they are there.")
 flags.DEFINE_bool("skip_unreadable", False, "Leave out queries that are damaged, and list them.")
 flags.DEFINE_integer("max_queries", 100, "Queries on the page at most.", lower_bound=1)
 
@@ -31,22 +35,26 @@ def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"Unknown arguments: {argv[1:]}. Put patterns in quotes.")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # Errors only, of what is not Python.
-    from ccpdml import serving  # after the flags: --help need not wait for TensorFlow
+    from ccpdml import files, serving  # after the flags: --help need not wait for TensorFlow
 
     page = Path(FLAGS.output)
+    table = page.with_suffix(".csv")
     try:
         if page.suffix != ".html":
             raise ValueError(f"--output must end in .html. Received: {page}")
+        if table.resolve() in (Path(given).resolve() for given in FLAGS.queries):
+            raise ValueError(f"{table} are the queries, and would be the table; see --output.")
+        files.refuse_existing(page, table, overwrite=FLAGS.overwrite)
         gallery = serving.read_embeddings(FLAGS.gallery)
         encoder = FLAGS.encoder and serving.load_encoder(FLAGS.encoder)
         queries = serving.embed_queries(FLAGS.queries, gallery, encoder, FLAGS.skip_unreadable)
         results = serving.search(queries, gallery, FLAGS.k)
-        results.write_csv(page.with_suffix(".csv"))
+        results.write_csv(table)
         results.write_page(page, FLAGS.max_queries)
     except (ValueError, OSError) as error:
         raise SystemExit(f"ERROR: {error}") from None
     print("\n".join(results.table()))
-    print(f"{page}, {page.with_suffix('.csv')}")
+    print(f"{page}, {table}")
 
 
 if __name__ == "__main__":

@@ -108,7 +108,7 @@ def embed_images(
         path=output,
         num_new=sum(digest not in known for digest in digests.values()),
         num_kept=sum(digest in known for digest in digests.values()),
-        num_dropped=0 if before is None else _num_dropped(before, digests),
+        num_dropped=0 if before is None else _num_dropped(before, images.paths, digests),
         skipped=skipped,
     )
 
@@ -233,10 +233,10 @@ def _open_parts(parts, encoder):
     return parts
 
 
-def _num_dropped(before, digests):
-    """Images of an earlier call of which neither the path nor the contents are there now."""
-    gone = ~np.isin(before.paths, list(digests)) & ~np.isin(before.digests, list(digests.values()))
-    return int(gone.sum())
+def _num_dropped(before, paths, digests):
+    """Images of an earlier call of which neither the path nor the contents are given now."""
+    are_given = np.isin(before.paths, paths) | np.isin(before.digests, list(digests.values()))
+    return int((~are_given).sum())
 
 
 def _write(output, images, digests, info, made, before):

@@ -289,18 +289,37 @@ def test_functions_without_a_name_are_described_as_unknown():
     assert described["view"] == described["preprocess"] == "unknown"
 
 
-def test_the_command_tells_a_damaged_file_in_one_line(tmp_path, photos):
-    fixtures.make_run(tmp_path / "run")
+def test_the_command_tells_a_damaged_file_in_one_line(encoder, photos, tmp_path):
     damage(photos / "ash" / "0.jpg")
     flags = [
-        f"--encoder={tmp_path / 'run'}",
+        f"--encoder={encoder.info['path']}",
         f"--images={photos}",
         f"--output={tmp_path / 'o.npz'}",
     ]
-    command = [sys.executable, "experiments/embed.py", *flags]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
-    assert done.returncode == 1
-    assert "ERROR" in done.stderr
-    assert "ash/0.jpg" in done.stderr
-    assert "Traceback" not in done.stderr
+    with pytest.raises(SystemExit, match=r"^ERROR: .*ash/0.jpg cannot be read.*skip_unreadable"):
+        fixtures.run_program("embed.py", *flags)
+
+
+def test_the_command_says_for_people_what_it_did(encoder, photos, tmp_path, capsys):
+    output = tmp_path / "o.npz"
+    flags = [f"--encoder={encoder.info['path']}", f"--images={photos}", f"--output={output}"]
+    fixtures.run_program("embed.py", *flags)
+    assert capsys.readouterr().out == (
+        f"{output}: 12 images of 3 classes, 6 numbers each, normalized as in training "
+        "(LipschitzNormalization). 12 embedded now.\n"
+    )
+    damage(photos / "ash" / "0.jpg")
+    fixtures.run_program("embed.py", *flags, "--skip_unreadable")
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith(f"Left out: {photos / 'ash' / '0.jpg'}: ")
+    assert second.endswith(". 0 embedded now, 11 taken over from before, 1 left out (unreadable).")
+
+
+def test_lists_are_read_and_an_output_of_another_kind_is_refused(encoder, photos, tmp_path, capsys):
+    names = [f"{path.relative_to(tmp_path)}\n" for path in sorted(photos.rglob("*.png"))]
+    (tmp_path / "list.txt").write_text("".join(names))
+    flags = [f"--encoder={encoder.info['path']}", f"--images={tmp_path / 'list.txt'}"]
+    fixtures.run_program("embed.py", *flags, f"--output={tmp_path / 'o.npz'}")
+    assert "o.npz: 3 images, 6 numbers each" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match=r"`output` must end in .npz.*o.csv"):
+        fixtures.run_program("embed.py", *flags, f"--output={tmp_path / 'o.csv'}")

@@ -283,6 +283,87 @@ def test_images_that_are_gone_are_told_on_the_page(searched, tmp_path):
     assert "not there any more" in (tmp_path / "out.html").read_text()
 
 
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with a run, photos, and a gallery of them."""
+    folder = tmp_path_factory.mktemp("place")
+    fixtures.make_run(folder / "run")
+    photos = serving.find_images(fixtures.make_photos(folder / "photos"))
+    encoder = serving.load_encoder(folder / "run")
+    serving.embed_images(encoder, photos, folder / "photos.npz", progress=False)
+    (folder / "run").rename(folder / "moved")  # Where the gallery does not know of it.
+    return folder
+
+
+def search(place, *flags):
+    fixtures.run_program("search.py", f"--gallery={place / 'photos.npz'}", *flags)
+
+
+def test_the_encoder_of_queries_is_named_and_may_have_moved(place, tmp_path, capsys):
+    flags = [f"--queries={place / 'photos' / 'ash'}", f"--output={tmp_path / 'out.html'}"]
+    with pytest.raises(SystemExit, match=r"^ERROR: .*give it \(--encoder\).*then in .*place./run"):
+        search(place, *flags)
+    fixtures.make_run(tmp_path / "another", seed=1)
+    with pytest.raises(SystemExit, match="ERROR: .*the same encoder"):
+        search(place, *flags, f"--encoder={tmp_path / 'another'}")
+    search(place, *flags, f"--encoder={place / 'moved'}")
+    out = capsys.readouterr().out.splitlines()
+    assert out[-2].startswith("4 queries among 12 images; ")
+    assert out[-1] == f"{tmp_path / 'out.html'}, {tmp_path / 'out.csv'}"
+    search(place, f"--queries={place / 'photos.npz'}", f"--output={tmp_path / 'all.html'}")
+
+
+def test_nothing_is_replaced_without_being_asked(place, tmp_path):
+    queries, page = tmp_path / "queries.csv", tmp_path / "queries.html"
+    queries.write_text(f"path\n{place / 'photos' / 'ash' / '0.jpg'}\n")
+    flags = [f"--queries={queries}", f"--encoder={place / 'moved'}", f"--output={page}"]
+    for more in ([], ["--overwrite"]):  # Not even then are the queries.
+        with pytest.raises(SystemExit, match=r"ERROR: .*queries.csv"):
+            search(place, *flags, *more)
+        assert queries.read_text().startswith("path")
+        assert not page.exists()
+    flags[0] = f"--queries={queries.rename(tmp_path / 'list.csv')}"
+    page.write_text("mine")
+    with pytest.raises(SystemExit, match=r"ERROR: .*queries.html: there already"):
+        search(place, *flags)
+    assert page.read_text() == "mine"
+    search(place, *flags, "--overwrite")
+    assert "Search results" in page.read_text()
+
+
+def test_unreadable_queries_are_left_out_when_asked(place, tmp_path, caplog):
+    (tmp_path / "bad.jpg").write_bytes(b"no image")
+    photo = place / "photos" / "ash" / "0.jpg"
+    flags = [
+        f"--queries={tmp_path / 'bad.jpg'}",
+        f"--encoder={place / 'moved'}",
+        f"--output={tmp_path / 'o.html'}",
+    ]
+    with pytest.raises(SystemExit, match=r"bad.jpg cannot be read.*--skip_unreadable"):
+        search(place, *flags)
+    with pytest.raises(SystemExit, match="None of the 1 queries can be read"):
+        search(place, *flags, "--skip_unreadable")
+    with caplog.at_level("WARNING"):
+        search(place, *flags, f"--queries={photo}", "--skip_unreadable")
+    assert "bad.jpg is left out: cannot identify" in caplog.text
+    assert "1 query among 12 images" in (tmp_path / "o.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--k=12"], r"`k` must be in 1\.\.11"),
+        (["--queries=x.jpg"], r"given alone. Received: .*x.jpg"),
+        (["--output=x.txt"], "must end in .html"),
+    ],
+)
+def test_the_command_tells_mistakes_in_one_line(place, tmp_path, monkeypatch, flags, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match=f"^ERROR: .*{message}"):
+        search(place, f"--queries={place / 'photos.npz'}", *flags)
+    assert not list(tmp_path.iterdir())
+
+
 MEASURE = """<script>addEventListener("load", () => parent.postMessage([
   document.documentElement.scrollWidth,
   getComputedStyle(document.querySelector("ol")).gridTemplateColumns.split(" ").length], "*"))
