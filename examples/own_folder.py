@@ -53,8 +53,8 @@ learner.fit(
     epochs=4,
     callbacks=[
         evaluation(validation),
-        training.ProxyReinitialization(pool),
         training.EarlyStopping(),
+        training.ProxyReinitialization(pool),
     ],
     shuffle=False,
     verbose=2,

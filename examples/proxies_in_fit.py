@@ -42,7 +42,8 @@ pool = training.PoolDraw(learner, train, pool_size=8)
 # When an evaluation brings no gain, the proxies are chosen anew. Counting less than 0.02 as no gain
 # makes that happen within this short run; leave `min_delta` and `patience` alone in a long one.
 proxies = training.ProxyReinitialization(pool, patience=1, min_delta=0.02)
-stopping = training.EarlyStopping(patience=60)  # Puts the best weights back at the end.
+# Puts the best weights back at the end: before `proxies`, so that they are as they were evaluated.
+stopping = training.EarlyStopping(patience=60)
 checkpoint = training.Checkpoint(directory, [proxies, stopping])  # Last, with all that have state.
 
 # Nothing found: (0, 0). The batches are a function of seed and step, so they go on where they were.
@@ -56,7 +57,7 @@ learner.fit(
     steps_per_epoch=50,
     initial_epoch=epochs if stopping.is_over else epochs_done,
     epochs=epochs,
-    callbacks=[evaluation, proxies, stopping, checkpoint],
+    callbacks=[evaluation, stopping, proxies, checkpoint],
     shuffle=False,
     verbose=2,
 )

@@ -218,6 +218,16 @@ def test_dtype_policy_changes_nothing(cls, nested, policy):
 
 
 @every_subject
+def test_evaluation_and_export_compare_what_the_criterion_compares(cls, nested):
+    if not issubclass(cls, losses.Criterion):
+        pytest.skip("normalizes as `compare` does")
+    expected, _ = first_call(cls, nested, EMBEDDINGS, LABELS)
+    compared = build(cls, nested).normalization(EMBEDDINGS)
+    value, _ = first_call(cls, nested, compared, LABELS)
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+
+
+@every_subject
 def test_labels_may_be_of_any_integer_type_and_in_a_column(cls, nested):
     expected, _ = first_call(cls, nested, EMBEDDINGS, LABELS)
     for labels in [LABELS[:, None], LABELS.astype(np.int32), LABELS.astype(np.uint8)[:, None]]:

@@ -1,7 +1,11 @@
 """Keras layers: normalization, pooling, the embedding head and the multi-proxy head."""
 
 from ccpdml.layers.heads import EmbeddingHead, MultiProxyHead
-from ccpdml.layers.normalization import LipschitzNormalization, UnitNormalization
+from ccpdml.layers.normalization import (
+    LipschitzNormalization,
+    NoNormalization,
+    UnitNormalization,
+)
 from ccpdml.layers.pooling import GlobalPooling
 
 __all__ = [
@@ -9,5 +13,6 @@ __all__ = [
     "GlobalPooling",
     "LipschitzNormalization",
     "MultiProxyHead",
+    "NoNormalization",
     "UnitNormalization",
 ]

@@ -3,7 +3,7 @@
 import gin
 import tensorflow as tf
 
-from ccpdml.ops import normalization, stacks
+from ccpdml.ops import normalization, precision, stacks
 
 
 class _Geometry(tf.keras.layers.Layer):
@@ -24,6 +24,19 @@ class LipschitzNormalization(_Geometry):
     def built_in(self, embeddings: tf.Tensor) -> tf.Tensor:
         """The same of symbolic float32 `embeddings`, in operations that Keras itself brings."""
         return embeddings / stacks.symbolic_maximum(stacks.symbolic_length(embeddings), 1.0)
+
+
+@gin.register
+@tf.keras.utils.register_keras_serializable(package="ccpdml")
+class NoNormalization(_Geometry):
+    """`x` as it is, in float32 or better: for a loss on embeddings of any length."""
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return precision.at_least_float32(inputs)
+
+    def built_in(self, embeddings: tf.Tensor) -> tf.Tensor:
+        """The same symbolic `embeddings`."""
+        return embeddings
 
 
 @gin.register

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import gin
 import tensorflow as tf
 
+from ccpdml import layers
 from ccpdml.losses import state
 from ccpdml.losses.criterion import Criterion
 from ccpdml.ops import distances, masks, precision
@@ -18,10 +19,11 @@ _SHORTEST = 1e-4
 class DistanceRegularizedLoss(Criterion):
     """MDR: a pair loss of the batch, and a pull of every distance to the nearest of a few levels.
 
-    Embeddings are not normalized to length but divided by their mean distance before the pair loss
-    sees them. Distances of the batch, standardized by running statistics, pay their distance to the
-    nearest level, averaged, times `level_weight`; levels are trained and pay
-    `level_decay * sum(level²)`. The distance of an embedding to itself, 0, takes part.
+    Embeddings are not normalized to length, in evaluation and export neither, but divided by their
+    mean distance before the pair loss sees them. Distances of the batch, standardized by running
+    statistics, pay their distance to the nearest level, averaged, times `level_weight`; levels are
+    trained and pay `level_decay * sum(level²)`. The distance of an embedding to itself, 0, takes
+    part.
 
     Args:
         loss: a `PairLoss`.
@@ -42,7 +44,7 @@ class DistanceRegularizedLoss(Criterion):
         momentum: float = 0.9,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(**({"normalization": layers.NoNormalization()} | kwargs))
         self.loss = loss
         self.initial_levels = tuple(levels)
         self.level_weight = level_weight

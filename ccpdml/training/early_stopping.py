@@ -11,13 +11,15 @@ from ccpdml.training.snapshot import Snapshot
 class EarlyStopping(tf.keras.callbacks.Callback):
     """Stops after `patience` evaluations without a better score and restores the best weights.
 
-    Unlike Keras's own it keeps its counters and the best weights in a `Checkpoint`.
+    Unlike Keras's own it keeps its counters and the best weights in a `Checkpoint`. Put it after
+    `RetrievalEvaluation`, whose scores it reads, and before `ProxyReinitialization`, which replaces
+    the proxies that were evaluated.
 
     Args:
         monitor: key of the logs.
         mode: "max" or "min".
         patience: evaluations (epochs) without a gain, int; 60 in the paper (supplement, 2.1).
-        min_delta: by how much a score must beat the best, float.
+        min_delta: by how much a score must beat the best, float; 1e-5 in the original.
     """
 
     def __init__(
@@ -38,6 +40,14 @@ class EarlyStopping(tf.keras.callbacks.Callback):
         if self.best is None:
             with model.distribute_strategy.scope():
                 self.best = Snapshot(list(model.encoder.weights) + list(model.criterion.weights))
+
+    def on_train_begin(self, logs=None):
+        if "problem_instance" in (logs or {}):
+            raise ValueError(
+                "`EarlyStopping` must stand before `ProxyReinitialization` in `callbacks`, so that "
+                "the best weights have the proxies they were evaluated with. Received: "
+                "`ProxyReinitialization` first"
+            )
 
     @property
     def is_over(self) -> bool:

@@ -167,8 +167,8 @@ class Experiment:
             self.run_dir / "checkpoints", [*outer, stopping], every=self.checkpoint_every
         )
         preemption = Preemption(checkpoint)
-        callbacks = [selection, CollapseAlarm(selection), *outer, *scalars]
-        return learner, [*callbacks, stopping, history, checkpoint, preemption]
+        callbacks = [selection, CollapseAlarm(selection), stopping, *outer, *scalars]
+        return learner, [*callbacks, history, checkpoint, preemption]
 
     def _selection(self):
         """Queries, and gallery or None, whose scores choose the best weights."""
@@ -286,7 +286,7 @@ class Experiment:
         started = time.monotonic()
         learner, callbacks = self.build()
         (self.output_dir / "operative_config.gin").write_text(gin.operative_config_str())
-        *_, stopping, _, checkpoint, preemption = callbacks
+        _, _, stopping, *_, checkpoint, preemption = callbacks
         epochs_done, steps_done = checkpoint.restore(learner)
         if steps_done:
             logging.info("Going on from step %d of %s", steps_done, self.run_dir)

@@ -33,8 +33,8 @@ class ProxyRecord(tf.keras.callbacks.Callback):
     birth, and `old_radius` and `old_curve`, as above in the same pool. At train end `end.npz` has
     `step` and `moved`, of the last proxies. Distances are those of k-center.
 
-    A resumed run drops the files that lie beyond its checkpoint. Put it after `reinitialization`,
-    before `EarlyStopping` and `Checkpoint`, and give it to `Checkpoint`.
+    A resumed run drops the files that lie beyond its checkpoint. Put it after `reinitialization`
+    and before `Checkpoint`, and give it to `Checkpoint`.
 
     Args:
         reinitialization: the `ProxyReinitialization` of the same `fit`.
@@ -48,6 +48,7 @@ class ProxyRecord(tf.keras.callbacks.Callback):
         self.instance = -1
         self.has_trained = False
         self.born = None
+        self.end = None
 
     def set_model(self, model):
         super().set_model(model)
@@ -72,14 +73,17 @@ class ProxyRecord(tf.keras.callbacks.Callback):
         path = self.directory / END
         # A finished run that is started again holds other weights than it ended with.
         if self.has_trained or not path.exists():
-            live = tf.convert_to_tensor(self.model.criterion.head.proxies)
-            moved = self._distance_from_birth(self.reinitialization.comparable(live))
-            _write(path, {"step": self._step(), "moved": moved})
+            _write(path, self.end)
 
     def _record(self):
-        placement = self.reinitialization.placement
-        if placement is None:
-            return
+        if self.reinitialization.placement is not None:
+            self._record_placement(self.reinitialization.placement)
+        # Now, as `EarlyStopping` may put the best weights back before train end comes here.
+        live = tf.convert_to_tensor(self.model.criterion.head.proxies)
+        moved = self._distance_from_birth(self.reinitialization.comparable(live))
+        self.end = {"step": self._step(), "moved": moved}
+
+    def _record_placement(self, placement):
         arrays = {
             "step": self._step(),
             "radius": coreset.radius_of_each(placement.pool, placement.new),

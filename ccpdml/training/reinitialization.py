@@ -150,10 +150,11 @@ class ProxyReinitialization(tf.keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self.placement = None
-        if self.instance is not None:
-            return
-        self.instance = 0
-        if not self.random_start:
+        is_first = self.instance is None
+        self.instance = self.instance or 0
+        if logs is not None:  # For callbacks that must come before this one.
+            logs["problem_instance"] = self.instance
+        if is_first and not self.random_start:
             proxies = tf.convert_to_tensor(self.model.criterion.head.proxies)
             # From the origin the first pick is the longest vector, as in the original.
             self._place(seeds=tf.zeros_like(proxies[:, :1]))

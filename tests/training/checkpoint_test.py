@@ -62,7 +62,7 @@ def run(directory, stop_after=None, steps_per_execution=5, last=(), patience=2, 
     record = training.ProxyRecord(outer, directory / "proxies")
     checkpoint = training.Checkpoint(directory / "checkpoints", [outer, record, stopping])
     epochs, steps = checkpoint.restore(model)
-    callbacks = [Score(), outer, record, stopping, history, checkpoint, *last]
+    callbacks = [Score(), stopping, outer, record, history, checkpoint, *last]
     preemption = training.Preemption(checkpoint)
     with preemption:
         model.fit(
@@ -148,7 +148,7 @@ def test_fit_does_not_write_over_a_run_by_accident(tmp_path):
     checkpoint = training.Checkpoint(tmp_path / "checkpoints", [outer, record, stopping])
     with pytest.raises(ValueError, match="Call `restore` before `fit`"):
         model.fit(
-            tiny.dataset(), steps_per_epoch=5, callbacks=[Score(), outer, stopping, checkpoint]
+            tiny.dataset(), steps_per_epoch=5, callbacks=[Score(), stopping, outer, checkpoint]
         )
 
 
@@ -173,6 +173,47 @@ def test_early_stopping_stops_and_restores_the_best_encoder(tmp_path):
     assert stopping.best_step == 10
     for best, now in zip(seen[1], model.encoder.get_weights(), strict=True):
         np.testing.assert_array_equal(best, now)
+
+
+class Evaluated(tf.keras.callbacks.Callback):
+    """Notes the weights of encoder and criterion as they are evaluated."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.seen.append(tiny.weights(self.model))
+
+
+def fit_with_new_proxies_each_time(order):
+    """Trains 3 epochs; every evaluation is the end of an instance, the second the best."""
+    callbacks = {
+        "evaluation": Score(),
+        "seen": Evaluated(),
+        "stopping": training.EarlyStopping(),
+        "outer": training.ProxyReinitialization(Pool(), patience=None, period=1),
+    }
+    model = tiny.learner()
+    model.fit(
+        tiny.dataset(),
+        steps_per_epoch=5,
+        epochs=3,
+        callbacks=[callbacks[name] for name in order],
+        verbose=0,
+        shuffle=False,
+    )
+    return model, callbacks["seen"].seen
+
+
+def test_the_best_weights_have_the_proxies_they_were_evaluated_with():
+    model, seen = fit_with_new_proxies_each_time(["evaluation", "seen", "stopping", "outer"])
+    np.testing.assert_array_equal(tiny.weights(model), seen[1])
+
+
+def test_an_order_in_which_the_best_weights_would_get_other_proxies_is_refused():
+    with pytest.raises(ValueError, match="`EarlyStopping` must stand before"):
+        fit_with_new_proxies_each_time(["evaluation", "seen", "outer", "stopping"])
 
 
 def test_a_loss_that_is_not_a_number_leaves_the_last_checkpoint(tmp_path):
