@@ -1,7 +1,12 @@
 """Writes a page about finished runs, beside the paper's published numbers.
 
 python experiments/report.py runs/glyphs_ms runs/glyphs_ms_base
+
+A cross-validation of a row's own gin file, on data with the published counts, is compared with that
+row; of anything else the page says why it is not.
 """
+
+from pathlib import Path
 
 from absl import app, flags
 
@@ -10,11 +15,26 @@ flags.DEFINE_string("path", "report.html", "The page; tables go beside it as .md
 flags.DEFINE_bool("overwrite", False, "Replace these files if they are there.")
 
 
+GIN = Path(__file__).resolve().parent.parent / "gin"
+
+
+def row_settings(name):
+    """The bindings of a gin file of the paper's rows, as a run of it has them."""
+    import gin
+
+    from ccpdml import config, training  # noqa: F401, makes its names known to gin
+    from ccpdml.reports import runs
+
+    gin.clear_config()
+    config.load([GIN / name])
+    return runs.bindings_of(config.text())
+
+
 def main(argv):
     from ccpdml.reports import page  # after the flags: --help need not wait for TensorFlow
 
     try:
-        paths = page.write_report(argv[1:], FLAGS.path, FLAGS.overwrite)
+        paths = page.write_report(argv[1:], FLAGS.path, FLAGS.overwrite, row_settings)
     except (ValueError, OSError) as error:
         raise SystemExit(f"ERROR: {error}") from None
     print(*paths, sep=", ")

@@ -80,6 +80,9 @@ def load(
     info["train_classes"], info["validation_classes"] = _ranges(train), _ranges(validation)
     if skip_corrupt:
         parts, info["skipped"] = _without_corrupt(parts)
+    # Whether these are the published images, all of them and no others.
+    is_whole = not any(info.get("skipped", {}).values())
+    info["counts_verified"] = bool(source.published) and verify_counts and is_whole
     info["counts"] = {
         part: {"images": len(images), "classes": images.num_classes}
         for part, images in parts.items()

@@ -31,7 +31,7 @@ NOTE_PUBLISHED = (
     "Published are P@1 / P@R / MAP@R of the paper's supplement, Tables 1 and 2, which give no "
     "deviations; the difference is that of MAP@R. A MAP@R "
     f"within {tables.BAND:g} point of theirs counts as reproduced, a larger difference as "
-    "undecided if our interval still reaches theirs."
+    "undecided if our interval still reaches theirs or there is none."
 )
 NOTE_FOLDS = (
     "Separated: the mean of the models of all folds, each on its own. Concatenated: their "
@@ -46,7 +46,7 @@ NOTE_LIVES = (
 )
 
 
-def write_report(run_dirs, path, overwrite=False):
+def write_report(run_dirs, path, overwrite=False, settings=None):
     """Writes a page that needs no other file, and its table as Markdown and CSV beside it.
 
     Args:
@@ -54,6 +54,9 @@ def write_report(run_dirs, path, overwrite=False):
             `config.gin`, `logs/history.jsonl` and `figures/*.png`; or of cross-validations.
         path: the page, .html; the tables take its name with .md and .csv.
         overwrite: whether files of these three names are replaced.
+        settings: function of the name of a gin file of the paper's rows -> its bindings, str by
+            name. A run is compared with a published row only if its own are the same; None
+            compares nothing.
 
     Returns:
         The paths of the three files.
@@ -69,7 +72,7 @@ def write_report(run_dirs, path, overwrite=False):
     paths = (path, path.with_suffix(".md"), path.with_suffix(".csv"))
     files.refuse_existing(*paths, overwrite=overwrite)
     found = runs.read(run_dirs)
-    entries = tables.entries(found)
+    entries = tables.entries(found, settings)
     texts = (_page(found, entries), tables.markdown(entries), tables.comma_separated(entries))
     for each, text in zip(paths, texts, strict=True):
         files.write_text(each, text)
@@ -99,6 +102,7 @@ def _notes(found, entries):
     yield NOTE
     if any(entry.published for entry in entries):
         yield NOTE_PUBLISHED
+    yield from tables.reasons(entries)
     if any(map(tables.is_cross_validation, found)):
         yield NOTE_FOLDS
 

@@ -15,6 +15,7 @@ CRITERIA = {
     "BatchPairs": "{loss}",
     "ChanceConstrainedLoss": "{loss}-CCP-L",
     "CrossBatchMemory": "{loss}-XBM-L",
+    "HierarchicalProxyAnchorLoss": "HPL-PA",
     "ProxyAnchorLoss": "ProxyAnchor",
     "ProxyNCALoss": "ProxyNCA++",
     "SoftTripleLoss": "SoftTriple",
@@ -23,7 +24,10 @@ CRITERIA = {
 
 @functools.cache
 def rows():
-    """All rows: dicts of str 'dataset', 'method', 'source', int 'dim', and the metrics in %."""
+    """All rows: dicts of str 'dataset', 'method', 'source', 'file', int 'dim', the metrics in %.
+
+    'file' is the gin file of the row.
+    """
     with (Path(__file__).parent / "published.csv").open(newline="", encoding="utf-8") as file:
         return tuple(_typed(row) for row in csv.DictReader(file))
 
@@ -46,9 +50,9 @@ def find(dataset, method, dim=DIM):
 
 
 def dim(results, config):
-    """Embedding size of a run: what it says, else what its configuration says, else 128."""
+    """Embedding size of a run: what it says, else what its configuration says, else None."""
     bound = config.get("build_encoder.embedding_size", "")
-    return results.get("dim", int(bound) if bound.isdigit() else DIM)
+    return results.get("dim", int(bound) if bound.isdigit() else None)
 
 
 def method_name(results, config):

@@ -70,8 +70,12 @@ def read(directories):
 
 
 def bindings(path: Path) -> dict:
-    """Bindings of a file as gin writes it, str by name; long values go on in indented lines."""
-    text = path.read_text() if path.is_file() else ""
+    """Bindings of a file as gin writes it, as of `bindings_of`; none if there is no such file."""
+    return bindings_of(path.read_text()) if path.is_file() else {}
+
+
+def bindings_of(text: str) -> dict:
+    """Bindings of a text as gin writes it, str by name; long values go on in indented lines."""
     joined = text.replace("\\\n", " ").replace("\n ", " ")
     lines = [line for line in joined.splitlines() if "=" in line and not line.startswith("#")]
     pairs = [line.split("=", 1) for line in lines]

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from scipy import special
 
-from ccpdml.reports import published, runs, spreadsheets
+from ccpdml.reports import comparable, published, runs, spreadsheets
 
 METRICS = {"precision_at_1": "P@1", "r_precision": "P@R", "map_at_r": "MAP@R"}
 BAND = 1.0  # points of MAP@R: the supplement gives no deviations, so this is our choice
@@ -25,18 +25,18 @@ class Entry:
         margins: half the width of the 95 % confidence interval of the mean by metric (Student's
             t), None for a single score.
         count: scores that the means are of.
-        on_test_classes: whether test classes decided which weights were kept.
-        published: row of `published.rows`, or None.
+        obstacles: why it cannot be compared with what was published, str each.
+        published: row of `published.rows` to compare it with, or None.
     """
 
     name: str
     dataset: str
     method: str
-    dim: int
+    dim: int | None
     means: dict
     margins: dict
     count: int
-    on_test_classes: bool
+    obstacles: tuple
     published: dict | None
 
     @property
@@ -47,22 +47,24 @@ class Entry:
     @property
     def verdict(self):
         """How our MAP@R compares with the published one."""
-        if self.on_test_classes:
-            return "none: selected on test classes"
+        if self.obstacles:
+            return "not comparable"
         if self.published is None:
             return "not published"
         if abs(self.difference) <= BAND:
             return "reproduced"
-        if (self.margins["map_at_r"] or 0.0) >= abs(self.difference):
+        margin = self.margins["map_at_r"]
+        if margin is None or margin >= abs(self.difference):
             return "undecided"
         return "better" if self.difference > 0.0 else "worse"
 
 
-def entries(found):
+def entries(found, settings=None):
     """One entry for runs that differ only in seed or fold, two for a cross-validation.
 
     Args:
         found: `runs.Run` and `runs.CrossValidation` objects; their order is kept.
+        settings: function of the name of a gin file -> its bindings; see `comparable.obstacles`.
     """
     groups = {}
     for item in found:
@@ -70,7 +72,11 @@ def entries(found):
     return [
         entry
         for group in groups.values()
-        for entry in (_of_folds(group[0]) if is_cross_validation(group[0]) else [_of_runs(group)])
+        for entry in (
+            _of_folds(group[0], settings)
+            if is_cross_validation(group[0])
+            else [_of_runs(group, settings)]
+        )
     ]
 
 
@@ -92,15 +98,26 @@ def cells(entry):
     if entry.published:
         theirs = " / ".join(f"{entry.published[name]:.2f}" for name in METRICS)
         compared = [theirs, f"{entry.difference:+.2f}"]
-    head = [entry.name, entry.dataset, entry.method, str(entry.dim)]
+    dim = "?" if entry.dim is None else str(entry.dim)
+    head = [entry.name, entry.dataset, entry.method, dim]
     return [*head, *scores, *compared, entry.verdict]
 
 
+def reasons(all_entries):
+    """A sentence for every entry that cannot be compared, list of str."""
+    return [
+        f"{entry.name} cannot be compared with published numbers: {'; '.join(entry.obstacles)}."
+        for entry in all_entries
+        if entry.obstacles
+    ]
+
+
 def markdown(all_entries):
-    """A Markdown table of the entries."""
+    """A Markdown table of the entries, and below it why some cannot be compared."""
     heads = columns(all_entries)
     lines = [heads, ["---"] * len(heads), *(cells(e)[: len(heads)] for e in all_entries)]
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+    table = "".join("| " + " | ".join(line) + " |\n" for line in lines)
+    return table + "".join(f"\n{reason}\n" for reason in reasons(all_entries))
 
 
 def comma_separated(all_entries):
@@ -111,8 +128,10 @@ def comma_separated(all_entries):
     for entry in all_entries:
         scores = [value for name in METRICS for value in _triple(entry, name)]
         values = [entry.name, entry.dataset, entry.method, entry.dim, entry.count]
-        rows.append([*values, *scores, entry.difference, entry.verdict])
-    return spreadsheets.comma_separated([*head, *score_columns, "difference", "verdict"], rows)
+        why = "; ".join(entry.obstacles)
+        rows.append([*values, *scores, entry.difference, entry.verdict, why])
+    heads = [*head, *score_columns, "difference", "verdict", "why"]
+    return spreadsheets.comma_separated(heads, rows)
 
 
 def config_differences(found):
@@ -127,15 +146,20 @@ def _key(item):
     if is_cross_validation(item):
         return item.name
     same = {k: v for k, v in item.config.items() if not k.lower().endswith(REPEATED)}
-    results = {name: item.results.get(name) for name in ("dataset", "method", "loss", "dim")}
-    return repr((same, results))
+    told = ("dataset", "method", "loss", "dim", "selected_on")
+    results = {name: item.results.get(name) for name in told}
+    split = item.results.get("split", {})
+    # The test set is that of every fold; two folders of the same settings are two data sets.
+    test = split.get("counts", {}).get("test"), split.get("data", {}).get("parts", {}).get("test")
+    return repr((same, results, test))
 
 
-def _of_runs(group):
+def _of_runs(group, settings):
     first, *others = group
     scores = {name: [100.0 * run.results["test"][name] for run in group] for name in METRICS}
     return _entry(
         group,
+        settings,
         name=first.name + (f" + {len(others)}" if others else ""),
         dim=published.dim(first.results, first.config),
         means={name: float(np.mean(values)) for name, values in scores.items()},
@@ -144,14 +168,16 @@ def _of_runs(group):
     )
 
 
-def _of_folds(validation):
+def _of_folds(validation, settings):
     """The models on their own, and put side by side."""
     dim = published.dim(validation.results, validation.config)
-    dims = {"separated": dim, "concatenated": dim * validation.results["folds"]}
+    together = None if dim is None else dim * validation.results["folds"]
+    dims = {"separated": dim, "concatenated": together}
     summaries = {kind: validation.results[kind] for kind in dims}
     return [
         _entry(
-            validation.runs,
+            [validation],
+            settings,
             name=f"{validation.name}, {kind}",
             dim=dims[kind],
             means={name: 100.0 * summary[name]["mean"] for name in METRICS},
@@ -162,15 +188,17 @@ def _of_folds(validation):
     ]
 
 
-def _entry(group, dim, **scores):
+def _entry(group, settings, dim, **scores):
     results, config = group[0].results, group[0].config
     place = {"dataset": results["dataset"], "method": published.method_name(results, config)}
+    row = published.find(**place, dim=dim)
+    obstacles = [why for item in group for why in comparable.obstacles(item, row, settings)]
     return Entry(
         **place,
         **scores,
         dim=dim,
-        on_test_classes=any("test" in run.results.get("selected_on", "") for run in group),
-        published=published.find(**place, dim=dim),
+        obstacles=tuple(dict.fromkeys(obstacles)),
+        published=None if obstacles else row,
     )
 
 

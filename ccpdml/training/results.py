@@ -35,6 +35,7 @@ def write(experiment, learner, best_step, seconds):
         "dataset": splits.info["name"],
         "method": type(learner.criterion).__name__,
         "loss": type(getattr(learner.criterion, "loss", None)).__name__,
+        "dim": query.shape[1],
         "test": scores,
         "best_step": best_step,
         "steps": int(tf.convert_to_tensor(learner.optimizer.iterations)),

@@ -76,6 +76,22 @@ def test_published_counts_add_up(name):
     assert (images, classes) == PUBLISHED[name]
 
 
+def test_counts_are_verified_where_they_are_the_published_ones(tmp_path, monkeypatch):
+    root = miniatures.sop(tmp_path)
+    assert load("sop", root).info["counts_verified"] is False  # Nobody looked.
+    parts = loading.read("sop", root).parts
+    counts = {name: (len(images), images.num_classes) for name, images in parts.items()}
+    small = dataclasses.replace(loading.BENCHMARKS["sop"], published=counts)
+    monkeypatch.setitem(loading.READERS, "sop", small.read)
+    assert data.load("sop", root).info["counts_verified"] is True
+    assert load("sop", root).info["counts_verified"] is False
+    assert data.load("digits").info["counts_verified"] is False  # Nothing was published.
+    monkeypatch.setattr(loading.doctor, "read_all", lambda paths: np.arange(len(paths)) - 1)
+    monkeypatch.setattr(loading.decoding, "why_unreadable", lambda path: "broken")
+    skipping = data.load("sop", root, skip_corrupt=True)
+    assert skipping.info["counts_verified"] is False
+
+
 def test_data_set_may_be_named_by_its_own_folder_or_the_environment(tmp_path, monkeypatch):
     root = miniatures.sop(tmp_path)
     expected = load("sop", root).train.paths

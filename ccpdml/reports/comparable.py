@@ -1,0 +1,73 @@
+"""Whether something may be set beside a row of the paper's tables, and if not, why."""
+
+from collections.abc import Callable, Iterable
+
+from ccpdml.reports import runs
+
+FOLDS, FOLD_DEFINITION = 4, "ccp"
+# Bindings that say which run of a protocol it is, where it runs and what it writes. What the folds
+# and the data were is read from its results.
+FREE = {
+    *("load.fold", "load.num_folds", "load.root", "load.skip_corrupt", "load.verify_counts"),
+    *("train.seed", "train.strategy", "train.deterministic", "train.steps_per_loop"),
+    *("train.evaluation_batch_size", "train.checkpoint_every"),
+    *("train.recall_at", "train.tensorboard"),
+}
+
+
+def obstacles(
+    item: runs.Run | runs.CrossValidation,
+    row: dict | None,
+    settings: Callable[[str], dict] | None,
+) -> Iterable[str]:
+    """Says what keeps a run or cross-validation from being compared.
+
+    Args:
+        item: what was run, as it is told by the files that it left.
+        row: the row of `published.rows` of the same name, or None if there is none.
+        settings: function of the name of a gin file -> its bindings, as `runs.bindings`; None if
+            the files are not at hand.
+
+    Yields:
+        Reasons, str; none if nothing is in the way.
+    """
+    parts = item.runs if isinstance(item, runs.CrossValidation) else [item]
+    if any("test" in part.results.get("selected_on", "") for part in parts):
+        yield "the best weights were selected on test classes"
+    if row is None:
+        return
+    yield from _other_protocol(item)
+    if not all(part.results.get("split", {}).get("counts_verified") for part in parts):
+        yield (
+            "nothing says that its images are the published ones, number by number "
+            "(`data.load.verify_counts`)"
+        )
+    if settings is None:
+        yield f"the settings of {row['file']} are not at hand"
+    else:
+        yield from _other_settings(item.config, settings(row["file"]), row["file"])
+
+
+def _other_protocol(item):
+    if isinstance(item, runs.Run):
+        yield (
+            f"it is a model of one fold, published are {FOLDS} models of {FOLDS} folds "
+            "(`experiments/cross_validate.py`)"
+        )
+        return
+    folds, definition = item.results["folds"], item.results.get("fold_definition")
+    if (folds, definition) != (FOLDS, FOLD_DEFINITION):
+        yield (
+            f"its folds are {folds} of the definition {definition!r}, published are {FOLDS} of "
+            f"{FOLD_DEFINITION!r}"
+        )
+
+
+def _other_settings(config, row_config, file):
+    if not config:
+        yield "it has no `config.gin`, which says its settings"
+        return
+    for name in sorted((config.keys() | row_config.keys()) - FREE):
+        ours, theirs = (known.get(name, "not bound") for known in (config, row_config))
+        if ours != theirs:
+            yield f"`{name}` is {ours}, in {file} {theirs}"
