@@ -1,9 +1,9 @@
 """Embedding many image files: in bounded memory, stopped at any time, and no file twice."""
 
+import contextlib
 import dataclasses
-import hashlib
-import json
-import shutil
+import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,6 @@ from ccpdml import files
 from ccpdml.serving import embeddings, looking, sources
 from ccpdml.serving.image_encoder import ImageEncoder
 
-MANIFEST = "manifest.json"
 PART_SIZE = 1024  # Images that are read back and written at a time.
 
 
@@ -85,8 +84,9 @@ def embed_images(
             f"output={str(output)!r}"
         )
     before = _read_before(output, encoder, images) if output.is_file() else None
-    parts = _open_parts(output.with_name(output.name + ".parts"), encoder)
-    made, digests, skipped = _Made(parts, before, encoder.embedding_size), {}, {}
+    parts = output.with_name(output.name + ".parts")
+    _refuse_others(parts, encoder.info["fingerprint"])
+    made, digests, skipped = _Made(parts, before, encoder), {}, {}
     known = frozenset(made.where)
 
     def skip(seen):
@@ -103,7 +103,7 @@ def embed_images(
         path, why = next(iter(skipped.items()))
         raise ValueError(f"None of the {len(images)} images can be read, e.g. {path}: {why}")
     _write(output, images, digests, {"encoder": encoder.info}, made, before)
-    shutil.rmtree(parts)
+    _remove(parts)
     return Embedded(
         path=output,
         num_new=sum(digest not in known for digest in digests.values()),
@@ -119,14 +119,14 @@ class _Made:
     Args:
         folder: where new ones are kept, and those of an earlier call that was stopped.
         before: `Embeddings` of an earlier call that ended, or None.
-        dim: entries of an embedding.
+        encoder: what makes them.
 
     Attributes:
         where: (source, row) by digest.
     """
 
-    def __init__(self, folder, before, dim):
-        self.folder, self.dim, self.sources, self.where = folder, dim, [], {}
+    def __init__(self, folder, before, encoder):
+        self.folder, self.encoder, self.sources, self.where = folder, encoder, [], {}
         if before is not None:
             self._add(before.digests, before.embeddings)
         for part in sorted(folder.glob("*.npz")):
@@ -135,17 +135,17 @@ class _Made:
 
     def add(self, digests, rows):
         """Keeps new embeddings, float32 [n, dim], also for a later call."""
-        # The name tells what is in it: two processes at work do not replace each other's.
-        name = hashlib.sha256("".join(digests).encode()).hexdigest()[:16]
-        part = self.folder / f"{name}.npz"
+        # Two processes that are at work here do not replace each other's.
+        part = self.folder / f"{len(self.sources):06d}-{os.getpid()}-{digests[0]}.npz"
+        fingerprint = self.encoder.info["fingerprint"]
         with files.replacing(part) as file:
-            np.savez(file, digests=np.array(digests), embeddings=rows)
+            np.savez(file, digests=digests, embeddings=rows, fingerprint=fingerprint)
         self._add(np.array(digests), part)
 
     def rows(self, digests):
         """The embeddings of some digests, float32 [n, dim]; one source at a time is in memory."""
         sources, rows = np.array([self.where[digest] for digest in digests]).T
-        found = np.empty([len(digests), self.dim], np.float32)
+        found = np.empty([len(digests), self.encoder.embedding_size], np.float32)
         for source in np.unique(sources):
             mine = sources == source
             found[mine] = self._load(self.sources[source])[rows[mine]]
@@ -216,21 +216,31 @@ def _shares_images(before, paths):
     return any(looking.digest(Path(path).read_bytes()) in digests for path in paths)
 
 
-def _open_parts(parts, encoder):
-    """Makes the folder of the parts, or checks that the one there is of the same encoder."""
-    manifest, wanted = parts / MANIFEST, {"fingerprint": encoder.info["fingerprint"]}
-    if manifest.is_file():
-        if json.loads(manifest.read_text()) != wanted:
-            raise ValueError(
-                f"{parts} is there already and holds embeddings of another encoder. Choose another "
-                "output, or remove it."
+def _refuse_others(parts, fingerprint):
+    """Refuses a folder of parts that is somebody else's, or of another encoder."""
+    for path in parts.iterdir() if parts.is_dir() else ():
+        if path.suffix == ".new":
+            continue  # Of a call that was killed while it wrote.
+        if _fingerprint_of(path) != fingerprint:
+            raise FileExistsError(
+                f"{parts} is there already, and {path.name} in it is not of this encoder. Choose "
+                "another output, or move it away."
             )
-    else:
-        parts.mkdir(parents=True, exist_ok=True)
-        if any(not path.name.startswith(MANIFEST) for path in parts.iterdir()):
-            raise FileExistsError(f"{parts} is there already. Choose another output, or move it.")
-        files.write_text(manifest, json.dumps(wanted))
-    return parts
+
+
+def _fingerprint_of(part):
+    if part.suffix != ".npz" or not zipfile.is_zipfile(part):
+        return None
+    with np.load(part) as arrays:
+        return str(arrays["fingerprint"]) if "fingerprint" in arrays else None
+
+
+def _remove(parts):
+    """Removes the folder of the parts, if no other process has something new in it."""
+    for path in [*parts.glob("*.npz"), *parts.glob("*.npz.new")]:
+        path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        parts.rmdir()
 
 
 def _num_dropped(before, paths, digests):

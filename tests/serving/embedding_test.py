@@ -200,11 +200,40 @@ def test_what_others_left_is_not_mixed_in(encoder, photos, tmp_path):
     other = serving.load_encoder(tmp_path / "other")
     with pytest.raises(ValueError, match="another encoder"):
         embed(other, photos / "ash", tmp_path / "out.npz")
-    (tmp_path / "new.npz.parts").mkdir()
-    (tmp_path / "new.npz.parts" / "mine.txt").touch()
-    with pytest.raises(FileExistsError, match=r"new.npz.parts is there already"):
+
+
+@pytest.mark.parametrize("name", ["mine.txt", "mine.npz", "parts.npz"])
+def test_a_folder_of_somebody_else_is_not_taken_for_one_of_parts(encoder, photos, tmp_path, name):
+    mine = tmp_path / "new.npz.parts" / name
+    mine.parent.mkdir()
+    if name == "parts.npz":
+        np.savez(mine, digests=["a"], embeddings=[[1.0]], fingerprint="another encoder")
+    else:
+        mine.write_text("text")
+    before = mine.read_bytes()
+    with pytest.raises(FileExistsError, match=rf"new.npz.parts is there already, and {name}"):
         embed(encoder, photos, tmp_path / "new.npz")
-    assert (tmp_path / "new.npz.parts" / "mine.txt").exists()
+    assert mine.read_bytes() == before
+
+
+def test_two_processes_with_one_output_do_not_mix_up_their_parts(
+    encoder, photos, tmp_path, monkeypatch
+):
+    expected = embed(encoder, photos, tmp_path / "alone.npz").path.read_bytes()
+    work, output = embedding._write, tmp_path / "out.npz"
+
+    def let_another_one_be_quicker(*arguments):
+        monkeypatch.undo()
+        monkeypatch.setattr(os, "getpid", lambda: 1)
+        embed(encoder, photos, output, shard_size=5)
+        work(*arguments)
+
+    monkeypatch.setattr(embedding, "_write", let_another_one_be_quicker)
+    # The other one took over and removed what this one has made.
+    with pytest.raises(FileNotFoundError, match=r"out.npz.parts"):
+        embed(encoder, photos, output)
+    assert output.read_bytes() == expected
+    assert embed(encoder, photos, output).num_new == 0
 
 
 def damage(path):
