@@ -45,6 +45,7 @@ def missing(paths):
     content, found = {}, []
     for path in paths:
         folder, name = os.path.split(path)
+        folder = folder or "."
         if folder not in content:
             content[folder] = set(os.listdir(folder)) if os.path.isdir(folder) else set()
         if name not in content[folder]:

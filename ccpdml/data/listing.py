@@ -1,6 +1,7 @@
 """Reading the text files that list the images of a benchmark."""
 
 import csv
+import io
 
 
 def rows(file, num_columns, num_header_lines=0):
@@ -42,9 +43,13 @@ def table(file, required):
         List of {column: value}.
 
     Raises:
-        ValueError: if a column or a value is missing; names file and line.
+        ValueError: if it is not UTF-8, or a column or a value is missing; names file and line.
     """
-    with file.open(newline="", encoding="utf-8-sig") as stream:
+    try:
+        text = file.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file}: expected a CSV file in UTF-8. Received: {error}") from error
+    with io.StringIO(text, newline="") as stream:
         reader = csv.DictReader(stream)
         absent = [column for column in required if column not in (reader.fieldnames or ())]
         if absent:

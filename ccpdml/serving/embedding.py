@@ -92,7 +92,10 @@ def embed_images(
     def skip(seen):
         skipped[seen.name] = seen.why
 
-    with tqdm.tqdm(total=len(images), unit="image", disable=not progress) as bar:
+    with (
+        _made_if_missing(parts),
+        tqdm.tqdm(total=len(images), unit="image", disable=not progress) as bar,
+    ):
         for start in range(0, len(images), shard_size):
             paths = images.paths[start : start + shard_size]
             seen = looking.look(encoder.look, paths, made.where)
@@ -197,7 +200,10 @@ def _embed_shard(encoder, seen, made, batch_size, on_progress):
 
 def _read_before(output, encoder, images):
     """Reads what an earlier call left, and refuses what is not of this encoder or these images."""
-    before = embeddings.read_embeddings(output)
+    try:
+        before = embeddings.read_embeddings(output)
+    except ValueError as error:
+        raise ValueError(f"{output} is there already. Choose another output. {error}") from error
     other = ""
     if before.fingerprint != encoder.info["fingerprint"]:
         other = "was made with another encoder"
@@ -226,6 +232,18 @@ def _refuse_others(parts, fingerprint):
                 f"{parts} is there already, and {path.name} in it is not of this encoder. Choose "
                 "another output, or move it away."
             )
+
+
+@contextlib.contextmanager
+def _made_if_missing(parts):
+    """Makes the folder of the parts, and removes it if an error leaves it empty."""
+    parts.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            parts.rmdir()
+        raise
 
 
 def _fingerprint_of(part):

@@ -76,7 +76,7 @@ class Results:
         """How many of the nearest images are right, in a sentence."""
         nearest = self.right[:, 0].compressed()
         queries = "1 query" if len(self.queries) == 1 else f"{len(self.queries)} queries"
-        searched = f"{queries} among {len(self.gallery)} images"
+        searched = f"{queries} among {len(self.gallery)} image{'s' * (len(self.gallery) != 1)}"
         if not len(nearest):
             return f"{searched}; their classes are not known."
         return (

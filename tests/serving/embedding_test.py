@@ -196,6 +196,9 @@ def test_what_others_left_is_not_mixed_in(encoder, photos, tmp_path):
     embed(encoder, photos / "ash", tmp_path / "out.npz")
     with pytest.raises(ValueError, match=r"out.npz is there already and holds none of these"):
         embed(encoder, photos / "birch", tmp_path / "out.npz")
+    np.savez(tmp_path / "own.npz", vectors=np.eye(3))
+    with pytest.raises(ValueError, match=r"own.npz is there already. Choose another output"):
+        embed(encoder, photos, tmp_path / "own.npz")
     fixtures.make_run(tmp_path / "other", seed=1)
     other = serving.load_encoder(tmp_path / "other")
     with pytest.raises(ValueError, match="another encoder"):
@@ -246,7 +249,8 @@ def test_a_damaged_file_is_named(encoder, photos, tmp_path):
         embed(encoder, photos, tmp_path / "out.npz")
     (photos / "birch" / "1.png").write_bytes(b"")
     with pytest.raises(serving.UnreadableImageError, match="the file is empty"):
-        embed(encoder, photos, tmp_path / "out.npz")
+        embed(encoder, photos, tmp_path / "new.npz", shard_size=99)
+    assert not (tmp_path / "new.npz.parts").exists()  # Nothing was done before it.
 
 
 def test_damaged_files_are_skipped_and_listed(encoder, photos, tmp_path):

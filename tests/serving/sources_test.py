@@ -83,6 +83,12 @@ def test_names_of_files_may_be_odd_but_must_be_utf8(root):
         serving.find_images("odd")
 
 
+def test_an_image_of_the_current_folder_is_there(root, monkeypatch):
+    monkeypatch.chdir(root / "p")
+    assert pairs("loose.png") == [("loose.png", "")]
+    assert pairs("*.png") == [("loose.png", "")]
+
+
 @pytest.mark.parametrize(
     ("sources", "error", "message"),
     [
@@ -93,6 +99,7 @@ def test_names_of_files_may_be_odd_but_must_be_utf8(root):
         ("p/.hidden/empty", FileNotFoundError, "Received: none"),
         ("p/empty.txt", ValueError, "Received: none in p/empty.txt"),
         ("p/lost.txt", FileNotFoundError, "missing: p/gone.png"),
+        ("p/latin.csv", ValueError, "latin.csv: expected a CSV file in UTF-8"),
         ("p/latin.txt", ValueError, "latin.txt: expected a path on each line"),
         ("p/lost.csv", FileNotFoundError, "missing: p/gone.png and 1 more"),
         ("p/odd.csv", ValueError, "expected the columns path"),
@@ -104,6 +111,7 @@ def test_what_is_not_there_is_named(root, sources, error, message):
     (root / "p" / "empty.txt").touch()
     (root / "p" / "lost.txt").write_text("gone.png\n")
     (root / "p" / "latin.txt").write_bytes(b"k\xfcche.png\n")
+    (root / "p" / "latin.csv").write_bytes(b"path\nk\xfcche.png\n")
     (root / "p" / ".hidden" / "empty").mkdir()
     with pytest.raises(error, match=message):
         serving.find_images(sources)
