@@ -1,6 +1,7 @@
 """Gin: which files are read, what they may bind, and what a run keeps of them."""
 
 import inspect
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,12 +10,16 @@ import tensorflow as tf
 from absl import logging
 from gin import config as gin_config
 
-from ccpdml import files
-
 _KERAS = {
     "tf.keras.optimizers": ("Adam", "AdamW", "SGD", "RMSprop", "Nadam"),
     "tf.keras.optimizers.schedules": ("CosineDecay", "ExponentialDecay", "PiecewiseConstantDecay"),
 }
+
+FILE_NAME = "config.gin"
+"""Of the configuration that a run keeps."""
+
+# A run is told by the content of its data: they may move, and what cannot be read be left out.
+NO_IDENTITY = re.compile(r"(data\.)?load\.(root|skip_corrupt) = ")
 
 
 class ConfigError(ValueError):
@@ -136,37 +141,29 @@ def text() -> str:
     return gin.config_str()
 
 
-def claim(run_dir: str | Path, output_dir: str | Path | None = None) -> None:
-    """Makes a run directory this configuration's own, and writes `config.gin` into it.
-
-    Args:
-        run_dir: the directory of the run.
-        output_dir: where this process writes, if not there: another worker's than the first.
-
-    Raises:
-        ConfigError: if the directory belongs to another configuration.
-    """
-    refuse_other(run_dir)
-    # In one go: another worker may be reading it.
-    files.write_text(Path(output_dir or run_dir) / "config.gin", text())
-
-
 def refuse_other(run_dir: str | Path) -> None:
     """Checks that a run directory is this configuration's, or nobody's.
 
     Raises:
         ConfigError: if it belongs to another configuration.
     """
-    path = Path(run_dir) / "config.gin"
-    if path.exists() and path.read_text() != text():
+    path = Path(run_dir) / FILE_NAME
+    if path.exists() and _identity(path.read_text()) != _identity(text()):
         raise ConfigError(
             f"{run_dir} holds a run of another configuration. Choose another --run_dir, or give "
             f"the configuration of {path} to resume that run. They differ in:\n{_difference(path)}"
         )
 
 
+def _identity(source):
+    """The bindings that a run may not change, as lines."""
+    lines = source.replace("\\\n", "").splitlines()
+    lines = [line for line in lines if line and not line.startswith("#")]
+    return [line for line in lines if not NO_IDENTITY.match(line)]
+
+
 def _difference(path):
-    old, new = (set(source.splitlines()) for source in (path.read_text(), text()))
+    old, new = (set(_identity(source)) for source in (path.read_text(), text()))
     lines = [f"  - {line}" for line in sorted(old - new)] + [
         f"  + {line}" for line in sorted(new - old)
     ]

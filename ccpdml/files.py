@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 from pathlib import Path
 
 
@@ -58,3 +59,28 @@ def write_text(path, text):
     """
     with replacing(path) as file:
         file.write(text.encode())
+
+
+@contextlib.contextmanager
+def filling(folder):
+    """Gives an empty folder to write files into, which then take their places in `folder`.
+
+    For what is written by libraries that want a path. Each file is there as it was, or whole; none
+    takes its place before all are written.
+
+    Args:
+        folder: where the files are to be; made if missing.
+
+    Raises:
+        OSError: if they cannot be written; what was there before is kept.
+    """
+    folder = Path(folder)
+    new = folder / ".new"
+    shutil.rmtree(new, ignore_errors=True)  # Of a process that was killed.
+    new.mkdir(parents=True)
+    yield new
+    for path in sorted(new.iterdir()):
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+        path.replace(folder / path.name)
+    new.rmdir()

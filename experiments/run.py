@@ -7,11 +7,11 @@ Exit codes: 0 done; 1 a mistake or a failure, told in one line; 73 a run is acti
 with it.
 """
 
-import json
 import os
 import sys
 from pathlib import Path
 
+import quiet
 from absl import app, flags, logging
 
 FLAGS = flags.FLAGS
@@ -30,11 +30,15 @@ def main(argv):
         raise app.UsageError("--gin_file is needed, e.g. --gin_file=gin/digits_ms.gin")
     if FLAGS.data_root:
         os.environ["CCPDML_DATA"] = FLAGS.data_root
+    quiet.import_tensorflow()
+    import tensorflow as tf
+
     from ccpdml import config, training  # after the flags: --help need not wait for TensorFlow
-    from ccpdml.training import lock
+    from ccpdml.training import lock, terminal
 
     # TensorFlow would tell something about each checkpoint in the middle of the progress bar.
     logging.get_absl_logger().addFilter(lambda line: line.filename != "functional_saver.py")
+    terminal.log_above_bars()
     run_dir = FLAGS.run_dir or f"runs/{Path(FLAGS.gin_file[0]).stem}"
     try:
         config.load(FLAGS.gin_file, FLAGS.gin_bindings)
@@ -45,6 +49,7 @@ def main(argv):
         if FLAGS.debug:
             print(training.replay.run(experiment))
             return
+        print("\n".join(terminal.opening(experiment)), flush=True)
         results = experiment.run()
     except training.Preempted as stop:
         print(f"{stop} Give the same command again to go on.", file=sys.stderr)
@@ -52,12 +57,12 @@ def main(argv):
     except lock.RunActiveError as error:
         print(f"ERROR: {error}", file=sys.stderr)
         raise SystemExit(lock.EXIT_CODE) from None
-    except (ValueError, OSError, FloatingPointError) as error:
-        logging.debug("", exc_info=True)
-        notes = getattr(error, "__notes__", [])
-        raise SystemExit(f"ERROR: {' '.join([str(error), *notes])}") from None
-    shown = {"test": results["test"], "selected_on": results["selected_on"], "run_dir": run_dir}
-    print(json.dumps(shown, indent=1))
+    except KeyboardInterrupt:
+        raise SystemExit("Stopped. The same command goes on from the last checkpoint.") from None
+    except (ValueError, OSError, FloatingPointError, tf.errors.OpError) as error:
+        logging.debug("", exc_info=True)  # --verbosity=1 shows where it comes from.
+        raise SystemExit(f"ERROR: {terminal.told(error)}") from None
+    print("\n".join(["", *terminal.closing(experiment, results)]))
 
 
 if __name__ == "__main__":

@@ -47,21 +47,3 @@ def test_a_missing_file_is_an_error():
 def test_a_binding_overrides_the_files():
     config.load([DIGITS], ["train.steps = 7"])
     assert gin.query_parameter("train.steps") == 7
-
-
-def test_a_run_directory_belongs_to_one_configuration(tmp_path):
-    config.load([DIGITS])
-    config.claim(tmp_path)
-    config.claim(tmp_path)  # the same command again
-    gin.clear_config()
-    config.load([DIGITS], ["train.steps = 7"])
-    with pytest.raises(config.ConfigError, match="train.steps = 7"):
-        config.claim(tmp_path)
-
-
-def test_the_saved_configuration_can_be_replayed(tmp_path):
-    config.load([DIGITS])
-    config.claim(tmp_path)
-    gin.clear_config()
-    config.load([tmp_path / "config.gin"])
-    config.claim(tmp_path)

@@ -15,6 +15,7 @@ from ccpdml.data import (
     doctor,
     folder,
     glyphs,
+    identity,
     image_set,
     inshop,
     sop,
@@ -76,6 +77,8 @@ def load(
     }
     parts = {part: images for part, images in parts.items() if images is not None}
     info = {"name": name, "layout": source.layout}
+    # Before anything is left out: what can be read is no part of what the data are.
+    info["data"] = identity.describe(parts)
     info |= {"folds": folds, "num_folds": num_folds, "fold": fold}
     info["train_classes"], info["validation_classes"] = _ranges(train), _ranges(validation)
     if skip_corrupt:

@@ -4,7 +4,9 @@ Pixels held in memory are gathered and viewed a batch at a time; files are decod
 all cores. Either way a batch depends on (seed, step) alone.
 """
 
+import contextlib
 import os
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -16,6 +18,29 @@ from ccpdml.data.image_set import ImageSet
 from ccpdml.data.samplers import ClassBalancedSampler
 
 _ENDLESS = 2**40
+
+
+class UnreadableFileError(ValueError):
+    """A file of a data set that cannot be read."""
+
+
+@contextlib.contextmanager
+def telling_unreadable_files():
+    """Turns what TensorFlow raises in here about a file into `UnreadableFileError`, which names it.
+
+    What a pipeline raises passes through TensorFlow as text, with much around it.
+    """
+    try:
+        yield
+    except tf.errors.OpError as error:
+        found = re.search(rf"{UnreadableFileError.__name__}: (.*)", error.message)
+        if found is None:
+            raise
+        raise UnreadableFileError(
+            f"{found[1]}. `python experiments/check_data.py` lists all such files; "
+            "--gin_bindings='data.load.skip_corrupt = True' leaves them out, also of a run that "
+            "goes on."
+        ) from error
 
 
 def training_batches(
@@ -202,7 +227,7 @@ def _without_gaps(views, paths, draw, num_images, batch_size):
         failed = [path.decode() for path in paths.numpy()[indices]]
         # Where a whole disk is gone some files were merely not looked at.
         path = next((path for path in failed if not os.path.isfile(path)), failed[0])
-        raise ValueError(f"{path} cannot be read: {decoding.why_unreadable(path)}")
+        raise UnreadableFileError(f"{path} cannot be read: {decoding.why_unreadable(path)}")
 
     def check_op(number, batch):
         positions, indices, images = batch

@@ -1,6 +1,7 @@
 """Everything a run needs to go on as if it had never stopped."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -118,8 +119,20 @@ class Checkpoint(tf.keras.callbacks.Callback):
                 f"{self.directory} holds the checkpoint of a run. Call `restore` before `fit` to "
                 "go on from it, or choose another directory."
             )
-        num_calls = self.num_steps_into_epoch // self.model.steps_per_loop
+        self._sweep()
+        # The last call of a run may have made fewer steps, for want of data.
+        num_calls = -(-self.num_steps_into_epoch // self.model.steps_per_loop)
         self.model.train_function.num_to_skip = num_calls
+
+    def _sweep(self):
+        """Removes what processes that were killed while they wrote a checkpoint have left."""
+        directory = Path(self.manager.directory)
+        for pattern in ("checkpoint.tmp*", "ckpt-*.tempstate*", "ckpt-*_temp"):
+            for path in directory.glob(pattern):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        for path in directory.glob("ckpt-*.data-*"):
+            if not path.with_suffix(".index").exists():
+                path.unlink()
 
     def on_epoch_begin(self, epoch, logs=None):
         self.step_at_epoch_begin = self._step() - self.num_steps_into_epoch

@@ -1,5 +1,6 @@
 """A whole run: data, learner, outer loop, results. What `experiments/run.py` starts."""
 
+import contextlib
 import inspect
 import time
 from collections.abc import Callable, Sequence
@@ -9,11 +10,12 @@ import gin
 import tensorflow as tf
 from absl import logging
 
-from ccpdml import config
-from ccpdml.data import pipelines, samplers, views
+from ccpdml import files
+from ccpdml.config import ConfigError
+from ccpdml.data import identity, pipelines, samplers, views
 from ccpdml.data.image_set import ImageSet
 from ccpdml.ops import replicas
-from ccpdml.training import lock, replay, results, shared_directory, strategies
+from ccpdml.training import claims, lock, replay, results, shared_directory, strategies
 from ccpdml.training.checkpoint import Checkpoint
 from ccpdml.training.collapse_alarm import CollapseAlarm
 from ccpdml.training.early_stopping import EarlyStopping
@@ -135,6 +137,7 @@ class Experiment:
         self.precision = _checked_precision(precision)
         self.tensorboard = tensorboard
         self.splits = data()
+        self.data = identity.of(self.splits)
         self.select_on = _checked_selection(select_on, self.splits)
         self.sampler = samplers.ClassBalancedSampler(
             self.splits.train.labels, classes_per_batch, samples_per_class, seed
@@ -242,13 +245,19 @@ class Experiment:
         return RetrievalEvaluation(*data, **kwargs)
 
     def plan(self) -> list[str]:
-        """Describes the run without training: lines of text."""
+        """Describes the run without training: lines of text.
+
+        Raises:
+            ConfigError: if the directory holds a run of another configuration or on other data.
+        """
+        claims.refuse_other(self.run_dir, self.data)
         learner, _ = self.build()
         train, validation, test = self.splits.train, self.splits.validation, self.splits.test
         weights = sum(int(tf.size(v)) for v in learner.encoder_weights)
         proxies = sum(int(tf.size(v)) for v in learner.criterion_weights)
         sets = {"train": train, "validation": validation, "test": test}
-        lines = [
+        lines = [f"data        {self.data['root'] or 'images in memory'}"]
+        lines += [
             f"{name:<12}{s.num_classes:>7} classes {len(s):>8} images"
             for name, s in sets.items()
             if s is not None
@@ -260,6 +269,7 @@ class Experiment:
             f"selection   on {self.select_on} classes",
             f"steps       {self.steps}, evaluated every {self.steps_per_epoch}",
             f"weights     {weights:,} of the encoder, {proxies:,} of the criterion",
+            f"directory   {self.run_dir}, {self.state}",
         ]
         # Weight, gradient, two moments; the copies are prox center, best of instance, best of run.
         copies = 4 + (3 if self.make_reinitialization else 1)
@@ -275,30 +285,75 @@ class Experiment:
             )
         return lines
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run directory holds the finished run, which is only read."""
+        return results.are_in(self.run_dir)
+
+    @property
+    def state(self) -> str:
+        """What the run directory holds, in words."""
+        if self.is_finished:
+            return "where this run is finished: its results are shown, nothing is written"
+        if any((self.run_dir / "checkpoints").glob("ckpt-*.index")):
+            return "where a run stopped, which goes on"
+        return "a new run"
+
     def run(self) -> dict:
-        """Trains, or goes on where a run stopped, and returns the results."""
-        config.claim(self.run_dir, self.output_dir)
-        with lock.held(self.output_dir), strategies.telling_lost_workers():
+        """Trains, or goes on where a run stopped, and returns the results.
+
+        The results of a finished run are read; nothing is trained or written.
+
+        Raises:
+            ConfigError: if the directory holds a run of another configuration or on other data.
+            RunActiveError: if another process is at work in it.
+            UnreadableFileError: at a file of the data set that cannot be read.
+        """
+        if self.is_finished:
+            return self._read()
+        self.output_dir.mkdir(parents=True, exist_ok=True)
+        with (
+            lock.held(self.output_dir),
+            strategies.telling_lost_workers(),
+            pipelines.telling_unreadable_files(),
+        ):
+            if self.is_finished:  # By a process that held the lock until now.
+                return self._read()
+            claims.make(self.run_dir, self.output_dir, self.data)
             shared_directory.check(self.run_dir, self.strategy)
+            claims.refuse_other(self.run_dir, self.data)  # Than what the first worker wrote.
             return self._run()
+
+    def _read(self):
+        claims.refuse_other(self.run_dir, self.data)
+        return results.read(self.run_dir)
 
     def _run(self):
         started = time.monotonic()
         learner, callbacks = self.build()
-        (self.output_dir / "operative_config.gin").write_text(gin.operative_config_str())
+        files.write_text(self.output_dir / "operative_config.gin", gin.operative_config_str())
         _, _, stopping, *_, checkpoint, preemption = callbacks
         epochs_done, steps_done = checkpoint.restore(learner)
         if steps_done:
             logging.info("Going on from step %d of %s", steps_done, self.run_dir)
         epochs = -(-self.steps // self.steps_per_epoch)
+        is_over = stopping.is_over or epochs_done >= epochs
+        if not is_over and (self.run_dir / results.ENCODER).exists():
+            raise ConfigError(
+                f"{self.run_dir} holds {results.ENCODER} of a run that was trained to its end, but "
+                "not the checkpoint to score it from, and it would be trained anew. Bring the "
+                "checkpoints back, move the file away, or choose another --run_dir."
+            )
+        label = "test MAP@R" if self.select_on == "test" else "val MAP@R"
+        progress = ProgressBar(self.steps, label=label)
         try:
-            with preemption:
+            with preemption, contextlib.closing(progress):
                 learner.fit(
                     self._distributed_batches(steps_done),
-                    initial_epoch=epochs if stopping.is_over else epochs_done,
+                    initial_epoch=epochs if is_over else epochs_done,
                     epochs=epochs,
                     steps_per_epoch=self.steps_per_epoch,
-                    callbacks=[*callbacks, ProgressBar(self.steps)],
+                    callbacks=[*callbacks, progress],
                     shuffle=False,
                     verbose=0,
                 )

@@ -11,11 +11,29 @@ from ccpdml import files
 
 
 def read_history(path):
-    """Reads the rows of `history.jsonl`, one dictionary per evaluation."""
+    """Reads the rows of `history.jsonl`, one dictionary per evaluation.
+
+    Raises:
+        ValueError: if a line is no row; names it.
+    """
     path = Path(path)
-    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    lines = path.read_text(errors="replace").splitlines(keepends=True) if path.exists() else []
     # A process that is killed may leave half a line.
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    whole = [line for line in lines if line.endswith("\n")]
+    return [_row(line, f"{path}, line {number}") for number, line in enumerate(whole, start=1)]
+
+
+def _row(line, place):
+    try:
+        row = json.loads(line)
+    except ValueError:
+        row = None
+    if not isinstance(row, dict) or not isinstance(row.get("step"), int):
+        raise ValueError(
+            f'{place}: expected a JSON object with a "step", as this program wrote it. Remove the '
+            f"line; only what it told is lost. Received: {line.strip()[:80]!r}"
+        )
+    return row
 
 
 @gin.register
@@ -52,13 +70,15 @@ class ProgressBar(tf.keras.callbacks.Callback):
     Args:
         num_steps: steps of the run, int.
         monitor: key of the logs to show beside the loss.
+        label: what to call it, str.
     """
 
-    def __init__(self, num_steps: int, monitor: str = "val_map_at_r"):
+    def __init__(self, num_steps: int, monitor: str = "val_map_at_r", label: str = "val MAP@R"):
         super().__init__()
         self.num_steps = num_steps
-        self.monitor = monitor
+        self.monitor, self.label = monitor, label
         self.shown = {}
+        self.bar = None
 
     def on_train_begin(self, logs=None):
         self.bar = tqdm.tqdm(total=self.num_steps, unit="step", initial=self._step())
@@ -67,10 +87,15 @@ class ProgressBar(tf.keras.callbacks.Callback):
         self._show({"loss": (logs or {}).get("loss")})
 
     def on_epoch_end(self, epoch, logs=None):
-        self._show({"MAP@R": (logs or {}).get(self.monitor)})
+        self._show({self.label: (logs or {}).get(self.monitor)})
 
     def on_train_end(self, logs=None):
-        self.bar.close()
+        self.close()
+
+    def close(self) -> None:
+        """Ends the bar, so that what is told next begins a line of its own."""
+        if self.bar is not None:
+            self.bar.close()
 
     def _show(self, values):
         self.shown |= {name: f"{float(v):.4f}" for name, v in values.items() if v is not None}

@@ -102,6 +102,7 @@ class MetricLearner(tf.keras.Model):
         if kwargs.get("loss") is not None:
             raise ValueError("The criterion is the loss: leave `loss` out of `compile`.")
         kwargs = {"jit_compile": False} | kwargs
+        optimizers.check(tf.keras.optimizers.get(optimizer), self.weight_decay)
         super().compile(optimizer=optimizer, steps_per_execution=steps_per_execution, **kwargs)
         self.steps_per_loop = int(steps_per_execution)
         self.encoder_weights = list(self.encoder.trainable_variables)
@@ -115,7 +116,9 @@ class MetricLearner(tf.keras.Model):
             self.criterion_optimizers = [self._linked_optimizer(w) for w in self.criterion_weights]
 
     def _linked_optimizer(self, weight):
-        optimizer = optimizers.linked_copy(self.optimizer, self.proxy_learning_rate_multiplier)
+        optimizer = optimizers.linked_copy(
+            self.optimizer, self.proxy_learning_rate_multiplier, self.decay_proxies
+        )
         optimizer.build([weight])
         return optimizer
 

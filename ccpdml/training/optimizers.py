@@ -54,7 +54,46 @@ class FusedAdam(tf.keras.optimizers.Adam):
         )
 
 
-def linked_copy(optimizer, multiplier):
+_REFUSED = {
+    "gradient_accumulation_steps": "it would count calls as steps; take a larger batch "
+    "(`train.classes_per_batch`), of which the losses also see more pairs",
+    "loss_scale_factor": "the loss is not scaled, but the gradients would be divided",
+    "global_clipnorm": "the criterion's weights have an optimizer of their own, and each would "
+    "clip alone; `MetricLearner.clip_norm` is of all gradients together",
+    "use_ema": "the averages would be put in place after the best weights were chosen",
+}
+
+
+def check(optimizer, weight_decay=0.0):
+    """Refuses what an optimizer of Keras can be told and a `MetricLearner` does not follow.
+
+    Args:
+        optimizer: a `tf.keras.optimizers.Optimizer`.
+        weight_decay: of the learner, float.
+
+    Raises:
+        ValueError: if there is such a setting; says what to do instead.
+    """
+    settings = optimizer.get_config()
+    for name, why in _REFUSED.items():
+        if settings.get(name):
+            raise ValueError(
+                f"Leave `{name}` of the optimizer out: {why}. Received: {name}={settings[name]}"
+            )
+    if isinstance(optimizer, tf.keras.mixed_precision.LossScaleOptimizer):
+        raise ValueError(
+            "Expected an optimizer that does not scale the loss; bfloat16 needs no scaling. "
+            f"Received: {type(optimizer).__name__}"
+        )
+    if weight_decay and settings.get("weight_decay"):
+        raise ValueError(
+            "Weights would decay twice: set `weight_decay` of the learner (coupled, without batch "
+            "normalization) or of the optimizer (decoupled), not both. "
+            f"Received: {weight_decay=} and {settings['weight_decay']} of the optimizer"
+        )
+
+
+def linked_copy(optimizer, multiplier, decays=True):
     """Builds an optimizer of the same kind that learns `multiplier` times as fast.
 
     Multiplying gradients would change nothing under Adam, which divides their size out again.
@@ -64,9 +103,12 @@ def linked_copy(optimizer, multiplier):
         optimizer: the `tf.keras.optimizers.Optimizer` to follow; its learning rate may be changed
             by schedules and callbacks at any time.
         multiplier: factor on the learning rate, float above 0.
+        decays: whether the copy keeps the (decoupled) weight decay of the optimizer.
     """
     rate = LinkedLearningRate(optimizer, multiplier)
     config = optimizer.get_config() | {"learning_rate": rate, "name": f"linked_{optimizer.name}"}
+    if config.get("weight_decay") and not decays:
+        config["weight_decay"] = 0.0
     is_plain_adam = type(optimizer) is tf.keras.optimizers.Adam and not optimizer.amsgrad
     return (FusedAdam if is_plain_adam else type(optimizer)).from_config(config)
 

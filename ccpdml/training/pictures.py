@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ccpdml import metrics
+from ccpdml import files, metrics
 from ccpdml.reports import figures, gallery, life_cycle
 from ccpdml.training import evaluation, strategies
 from ccpdml.training.history import read_history
@@ -22,12 +22,15 @@ def draw(experiment, learner, test):
         learner: its learner, holding the best weights.
         test: the `RetrievalEvaluation` of the test classes, evaluated.
     """
-    train = experiment.splits.train
-    embeddings = evaluation.embed(learner, experiment.evaluation(train).images)
+    embeddings = evaluation.embed(learner, experiment.evaluation(experiment.splits.train).images)
     if not strategies.is_chief(experiment.strategy):
         return
-    folder = experiment.output_dir / "figures"
-    folder.mkdir(exist_ok=True)
+    with files.filling(experiment.output_dir / "figures") as folder:
+        _draw_all(experiment, learner, test, embeddings, folder)
+
+
+def _draw_all(experiment, learner, test, embeddings, folder):
+    train = experiment.splits.train
     history = read_history(experiment.output_dir / "logs" / "history.jsonl")
     figures.learning_curve(history, folder / "learning_curve.png")
     path = folder / "embeddings.png"
@@ -43,7 +46,9 @@ def _draw_lives(experiment, folder):
     lives = life_cycle.read(experiment.output_dir / "logs" / "proxies")
     if any(life.replaced for life in lives):
         figures.covering_radii_curves(lives, folder / "covering_radii.png")
-    if any(life.images is not None for life in lives):
+    # Rows of the training set are other ones where a run left images out only when it went on.
+    has_shifted = bool(experiment.splits.info.get("skipped", {}).get("train"))
+    if any(life.images is not None for life in lives) and not has_shifted:
         train = experiment.splits.train
         classes = figures.spread(np.arange(train.num_classes), NUM_CLASSES_OF_BIRTHS)
         path = folder / "proxy_births.png"

@@ -51,5 +51,13 @@ class Preemption(tf.keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         if replicas.any_worker(self.is_asked, self.model.distribute_strategy):
             self.checkpoint.save()
-            step = int(tf.convert_to_tensor(self.model.optimizer.iterations))
-            raise Preempted(f"Asked to stop: a checkpoint of step {step} is written.")
+            self._leave()
+
+    def on_train_end(self, logs=None):
+        # Asked after the last step, of which the checkpoint of the last evaluation is.
+        if replicas.any_worker(self.is_asked, self.model.distribute_strategy):
+            self._leave()
+
+    def _leave(self):
+        step = int(tf.convert_to_tensor(self.model.optimizer.iterations))
+        raise Preempted(f"Asked to stop: a checkpoint of step {step} is written.")

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image, ImageOps
 from tensorboard.plugins import projector
 
+from ccpdml import files
 from ccpdml.data.image_set import ImageSet
 from ccpdml.reports import figures, sheet
 
@@ -25,8 +26,11 @@ def write(directory: str | Path, embeddings: np.ndarray, image_set: ImageSet):
         embeddings: float [n, dim].
         image_set: the images.
     """
-    directory = Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
+    with files.filling(directory) as folder:
+        _write(folder, embeddings, image_set)
+
+
+def _write(directory, embeddings, image_set):
     rows = figures.spread(np.arange(len(embeddings)), MAX_POINTS)
     np.savetxt(directory / "embeddings.tsv", embeddings[rows], fmt="%.6g", delimiter="\t")
     (directory / "metadata.tsv").write_text(_metadata(image_set, rows), encoding="utf-8")

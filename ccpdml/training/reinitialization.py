@@ -191,7 +191,12 @@ class ProxyReinitialization(tf.keras.callbacks.Callback):
         if self.proxies_only_steps:
             self.model.rest_encoder(self.proxies_only_steps)
         self.end.restart()
-        logging.info("Problem instance %d: %s", self.instance, report)
+        logging.info(
+            "Problem instance %d begins: proxies moved by %.3f, covering radius from %.3f to %.3f",
+            self.instance,
+            *(report["proxy_displacement"], report["covering_radius_before"]),
+            report["covering_radius_after"],
+        )
         return report
 
     def comparable(self, points: tf.Tensor) -> tf.Tensor:

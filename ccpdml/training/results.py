@@ -3,18 +3,34 @@
 import importlib.metadata
 import json
 import platform
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
+import ccpdml
 from ccpdml import files, metrics, models
 from ccpdml.reports import runs
 from ccpdml.serving import description
 from ccpdml.training import evaluation, pictures, projector, tensorboard
 
+FILE_NAME = "results.json"
+"""Written last: where it is, the run is finished and nothing in its directory changes any more."""
+ENCODER = "encoder.keras"
+
+
+def are_in(run_dir: str | Path) -> bool:
+    """Whether a run directory holds a finished run."""
+    return (Path(run_dir) / FILE_NAME).exists()
+
+
+def read(run_dir: str | Path) -> dict:
+    """The results of a finished run, as `write` returned them."""
+    return json.loads((Path(run_dir) / FILE_NAME).read_text())
+
 
 def write(experiment, learner, best_step, seconds):
-    """Scores the best encoder on test classes and fills the run directory.
+    """Writes the best encoder, then scores it on test classes and fills the run directory.
 
     Args:
         experiment: the `Experiment` that is over.
@@ -25,6 +41,8 @@ def write(experiment, learner, best_step, seconds):
     Returns:
         The dictionary that `results.json` holds.
     """
+    # First: whatever fails from here on, nothing that was trained is lost.
+    save_encoder(experiment, learner)
     splits, run_dir = experiment.splits, experiment.output_dir
     test = experiment.evaluation(
         splits.test, splits.gallery, recall_at=experiment.recall_at, progress=True
@@ -40,9 +58,10 @@ def write(experiment, learner, best_step, seconds):
         "best_step": best_step,
         "steps": int(tf.convert_to_tensor(learner.optimizer.iterations)),
         "seed": experiment.seed,
-        "split": splits.info,
+        "split": splits.info | {"data": experiment.data},
         "selected_on": f"{experiment.select_on} classes",
         "versions": {
+            "ccpdml": ccpdml.__version__,
             "python": platform.python_version(),
             "tensorflow": tf.__version__,
             "keras": importlib.metadata.version(tf.keras.Model.__module__.split(".")[0]),
@@ -55,16 +74,15 @@ def write(experiment, learner, best_step, seconds):
         query, test.labels, *evaluation.proxies(learner)
     )
     results["alarms"] = list(metrics.collapse.alarms(results["geometry"]).values())
-    save_encoder(experiment, learner)
     sides = {"query": query, "query_labels": test.labels}
     if gallery is not None:
         sides |= {"gallery": gallery, "gallery_labels": test.gallery[1]}
-    np.savez(run_dir / "test_embeddings.npz", **sides)
+    with files.replacing(run_dir / "test_embeddings.npz") as file:
+        np.savez(file, **sides)
     pictures.draw(experiment, learner, test)
     if experiment.tensorboard:
         _write_tensorboard(experiment, results, query)
-    # Last: where it is, the run is complete.
-    files.write_text(run_dir / "results.json", json.dumps(results, indent=1) + "\n")
+    files.write_text(run_dir / FILE_NAME, json.dumps(results, indent=1) + "\n")
     return results
 
 
@@ -84,10 +102,9 @@ def save_encoder(experiment, learner):
     """Writes `encoder.keras`, normalizing as the criterion does, and `encoder.json` about it."""
     normalization = learner.criterion.normalization
     encoder = models.standalone(learner.encoder, normalization)
-    encoder.save(experiment.output_dir / "encoder.keras")
-    description.write(
-        experiment.output_dir / description.FILE_NAME,
-        description.describe(
-            encoder, experiment.evaluation_view, learner.preprocess, normalization
-        ),
+    described = description.describe(
+        encoder, experiment.evaluation_view, learner.preprocess, normalization
     )
+    with files.filling(experiment.output_dir) as folder:
+        encoder.save(folder / ENCODER)
+        description.write(folder / description.FILE_NAME, described)

@@ -1,6 +1,8 @@
 """What TensorBoard shows: scalars while a run goes on, its settings and scores when it is over."""
 
 import ast
+import contextlib
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +15,7 @@ from tensorboard.plugins.hparams import api as hparams_api
 from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.hparams import summary as hparams_summary
 from tensorboard.plugins.scalar import summary_v2 as scalar_summary
-from tensorboard.summary.writer import event_file_writer
+from tensorboard.summary.writer import record_writer
 
 EVENT_FILES = "events.out.tfevents.*"
 OF_PROXIES = ("problem_instance", "covering_radius", "proxy_displacement", "padded_classes")
@@ -82,6 +84,37 @@ def write_results(directory: str | Path, name: str, bindings: dict, scores: dict
     writer.close()
 
 
+class _EventFile:
+    """A new event file. TensorBoard's own writer writes in a thread, where errors are lost."""
+
+    def __init__(self, directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        self.path = directory / EVENT_FILES.replace("*", f"{time.time_ns()}.{os.getpid()}")
+        self.file = self.path.open("xb")
+        self.records = record_writer.RecordWriter(self.file)
+        self.add_event(event_pb2.Event(wall_time=time.time(), file_version="brain.Event:2"))
+
+    def add_event(self, event):
+        with self._telling():
+            self.records.write(event.SerializeToString())
+
+    def flush(self):
+        with self._telling():
+            self.file.flush()
+
+    def close(self):
+        with self._telling():
+            self.file.close()
+
+    @contextlib.contextmanager
+    def _telling(self):
+        """Names the file in what the system says."""
+        try:
+            yield
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
+
+
 def _rewritten(directory: Path, keep: Callable):
     """A writer of a new event file, to which the events to keep were copied; old files go."""
     old_files = sorted(directory.glob(EVENT_FILES))
@@ -90,7 +123,7 @@ def _rewritten(directory: Path, keep: Callable):
         # A kill between the new file and the removal of the old ones leaves events twice.
         if keep(event):
             kept[event.step, event.summary.value[0].tag] = event
-    writer = event_file_writer.EventFileWriter(str(directory))
+    writer = _EventFile(directory)
     for event in kept.values():
         writer.add_event(event)
     writer.flush()

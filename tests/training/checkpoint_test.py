@@ -53,7 +53,15 @@ class Pool:
         self.num_draws = state["num_draws"]
 
 
-def run(directory, stop_after=None, steps_per_execution=5, last=(), patience=2, **kwargs):
+def run(
+    directory,
+    stop_after=None,
+    steps_per_execution=5,
+    last=(),
+    num_steps=1000,
+    patience=2,
+    **kwargs,
+):
     """Trains, or goes on; returns everything that a resumed run must have in common."""
     model = tiny.learner(prox_weight=0.1, steps_per_execution=steps_per_execution)
     outer = training.ProxyReinitialization(Pool(), patience=patience, **kwargs)
@@ -66,7 +74,7 @@ def run(directory, stop_after=None, steps_per_execution=5, last=(), patience=2, 
     preemption = training.Preemption(checkpoint)
     with preemption:
         model.fit(
-            tiny.dataset().skip(steps),
+            tiny.dataset().take(num_steps).skip(steps),
             initial_epoch=epochs,
             epochs=NUM_EPOCHS,
             steps_per_epoch=5,
@@ -274,6 +282,39 @@ def test_a_run_stopped_while_proxies_learn_alone_goes_on_bit_for_bit(tmp_path, o
     assert [row["problem_instance"] for row in whole[1]] == [0, 0, 1, 2, 3, 4, 5, 6]
 
 
+def test_a_run_asked_to_stop_after_a_last_call_of_fewer_steps(tmp_path, op_determinism):
+    # The data end after 2 of the 4 steps of the last call.
+    settings = {"steps_per_execution": 4, "num_steps": 5 * (NUM_EPOCHS - 1) + 2}
+    ask = Ask(2 * (NUM_EPOCHS - 1) + 1)
+    whole = run(tmp_path / "whole", **settings)
+    with pytest.raises(training.Preempted):
+        run(tmp_path / "parts", **settings, last=[ask])
+    assert run(tmp_path / "parts", **settings)[1:] == whole[1:]
+
+
+def test_a_run_asked_to_stop_in_its_last_evaluation_leaves(tmp_path):
+    class AskInEvaluation(tf.keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == NUM_EPOCHS - 1:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(training.Preempted, match="step 40"):
+        run(tmp_path, last=[AskInEvaluation()])
+    assert len(run(tmp_path)[1]) == NUM_EPOCHS
+
+
+def test_what_a_kill_left_in_the_middle_of_a_checkpoint_is_removed(tmp_path):
+    run(tmp_path)
+    directory = tmp_path / "checkpoints"
+    whole = sorted(directory.iterdir())
+    (directory / "ckpt-99_temp").mkdir()
+    left = ["ckpt-99_temp/part-00000-of-00001.index", "ckpt-99.data-00000-of-00001"]
+    for name in (*left, "ckpt-99.index.tempstate123", "checkpoint.tmp0a1b"):
+        (directory / name).touch()
+    run(tmp_path)
+    assert sorted(directory.iterdir()) == whole
+
+
 def damage(path):
     path.write_bytes(path.read_bytes()[:-100])
 
@@ -319,6 +360,14 @@ def test_a_full_disk_is_told_and_leaves_the_last_checkpoint(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert len(run(tmp_path)[1]) == NUM_EPOCHS
+
+
+@pytest.mark.parametrize("line", ["3", "[]", "{}", "{", '"step"', '{"step": "x"}'])
+def test_a_line_of_history_that_is_no_row_is_named(tmp_path, line):
+    path = tmp_path / "history.jsonl"
+    path.write_text(f'{{"step": 5}}\n{line}\n')
+    with pytest.raises(ValueError, match=r"history\.jsonl, line 2: .*Remove the line"):
+        training.history.read_history(path)
 
 
 def test_half_a_line_of_history_is_forgotten(tmp_path):

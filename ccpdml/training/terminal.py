@@ -1,0 +1,100 @@
+"""What a run tells people: what it is about to do, what happens above its bar, what came of it."""
+
+import errno
+import io
+import logging as standard_logging
+import sys
+from collections.abc import Iterator
+
+import tensorflow as tf
+import tqdm
+from absl import logging
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_SHORT = {"map_at_r": "MAP@R", "precision_at_1": "P@1", "r_precision": "P@R"}
+
+
+class _AboveBars(io.TextIOBase):
+    """A stream that puts lines on standard error, above progress bars."""
+
+    def write(self, text):
+        if text.strip():
+            tqdm.tqdm.write(text.rstrip("\n"), file=sys.stderr)
+        return len(text)
+
+
+def log_above_bars() -> None:
+    """Has log lines of this process appear above progress bars, with the time of day in front."""
+    handler = logging.get_absl_handler().python_handler
+    handler.stream = _AboveBars()
+    handler.setFormatter(
+        standard_logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S")
+    )
+
+
+def opening(experiment) -> Iterator[str]:
+    """What an `Experiment` will do and where it writes, as lines."""
+    splits = experiment.splits
+    parts = [
+        f"{images.num_classes} classes to {purpose}"
+        for purpose, images in (
+            ("train on", splits.train),
+            ("choose the weights on", splits.validation),
+            ("test on", splits.test),
+        )
+        if images is not None
+    ]
+    place = experiment.data["root"] or "images in memory"
+    yield f"data       {splits.info.get('name', 'own')}, {place}: {', '.join(parts)}"
+    yield f"method     {experiment.make_criterion.__name__}"
+    yield (
+        f"steps      {experiment.steps:,} of {experiment.batch_size} images, evaluated every "
+        f"{experiment.steps_per_epoch}, on {_devices(experiment.strategy)}"
+    )
+    yield f"directory  {experiment.run_dir}, {experiment.state}"
+
+
+def closing(experiment, results: dict) -> Iterator[str]:
+    """The results of an `Experiment` and what to do with them, as lines."""
+    scores = {name: results.get(name) for name in ("test", "validation") if name in results}
+    names = list(results["test"])
+    yield f"{'in percent':<12}" + "".join(
+        f"{_SHORT.get(n, 'R@' + n.split('_')[-1]):>8}" for n in names
+    )
+    for part, values in scores.items():
+        cells = [f"{100 * values[n]:.1f}" if n in values else "" for n in names]
+        yield f"{part:<12}" + "".join(f"{cell:>8}" for cell in cells)
+    if "validation" in scores:
+        yield (
+            "The test scores are the result. The validation classes chose the weights (of step "
+            f"{results['best_step']:,}), which flatters their scores, and are other classes, which "
+            "may be easier or harder."
+        )
+    else:
+        yield (
+            f"The test classes chose the weights (of step {results['best_step']:,}), which "
+            "flatters these scores."
+        )
+    yield from (f"ALARM: {alarm}" for alarm in results["alarms"])
+    run_dir = experiment.run_dir
+    yield f"All of it is in {run_dir}: results.json, figures/, encoder.keras. Next:"
+    yield f"  python experiments/report.py {run_dir}"
+    yield f"  python experiments/embed.py --encoder={run_dir} --images=FOLDER --output=images.npz"
+
+
+def told(error: Exception) -> str:
+    """What a run that failed tells: the message, the cure where the system gives none."""
+    notes = getattr(error, "__notes__", [])
+    if isinstance(error, tf.errors.OpError):  # The lines that follow are of its own insides.
+        message = f"{error.message.splitlines()[0]} (--verbosity=1 shows more)"
+    else:
+        message = str(error)
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        message += " The disk or a quota is full: make room, and give the same command again."
+    return " ".join([message, *notes])
+
+
+def _devices(strategy):
+    kind = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+    count = strategy.num_replicas_in_sync
+    return f"{count} {kind}{'s' if count > 1 else ''}"
