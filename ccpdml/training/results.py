@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-import ccpdml
-from ccpdml import files, metrics, models
+from ccpdml import __version__, files, metrics, models
 from ccpdml.reports import runs
 from ccpdml.serving import description
 from ccpdml.training import evaluation, pictures, projector, tensorboard
@@ -61,7 +60,7 @@ def write(experiment, learner, best_step, seconds):
         "split": splits.info | {"data": experiment.data},
         "selected_on": f"{experiment.select_on} classes",
         "versions": {
-            "ccpdml": ccpdml.__version__,
+            "ccpdml": __version__,
             "python": platform.python_version(),
             "tensorflow": tf.__version__,
             "keras": importlib.metadata.version(tf.keras.Model.__module__.split(".")[0]),

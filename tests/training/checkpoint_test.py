@@ -283,13 +283,11 @@ def test_a_run_stopped_while_proxies_learn_alone_goes_on_bit_for_bit(tmp_path, o
 
 
 def test_a_run_asked_to_stop_after_a_last_call_of_fewer_steps(tmp_path, op_determinism):
-    # The data end after 2 of the 4 steps of the last call.
-    settings = {"steps_per_execution": 4, "num_steps": 5 * (NUM_EPOCHS - 1) + 2}
-    ask = Ask(2 * (NUM_EPOCHS - 1) + 1)
-    whole = run(tmp_path / "whole", **settings)
-    with pytest.raises(training.Preempted):
-        run(tmp_path / "parts", **settings, last=[ask])
-    assert run(tmp_path / "parts", **settings)[1:] == whole[1:]
+    num_steps = 5 * NUM_EPOCHS - 3  # The data end after 2 of the 5 steps of the last call.
+    whole = run(tmp_path / "whole", num_steps=num_steps)
+    with pytest.raises(training.Preempted, match=f"step {num_steps}"):
+        run(tmp_path / "parts", num_steps=num_steps, last=[Ask(NUM_EPOCHS)])
+    assert run(tmp_path / "parts", num_steps=num_steps)[1:] == whole[1:]
 
 
 def test_a_run_asked_to_stop_in_its_last_evaluation_leaves(tmp_path):

@@ -1,6 +1,9 @@
 """Whole runs, from gin file to run directory, and what is refused before they start."""
 
+import dataclasses
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ccpdml import config, training
+from ccpdml import config, data, training
+from ccpdml.training import claims, terminal
 from tests.training import tensorboard_test
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +31,8 @@ def test_a_run_leaves_a_directory_that_describes_itself(tmp_path):
     assert json.loads((tmp_path / "results.json").read_text()) == results
     assert 0.3 < results["test"]["map_at_r"] <= 1.0
     assert results["split"]["name"] == "digits"
+    assert results["split"]["data"] == json.loads((tmp_path / "data.json").read_text())
+    assert results["versions"]["ccpdml"]
     assert len(training.history.read_history(tmp_path / "logs" / "history.jsonl")) == 3
     names = ("config.gin", "operative_config.gin", "checkpoints/checkpoint")
     for name in (*names, "encoder.keras", "encoder.json"):
@@ -87,17 +93,74 @@ def test_the_saved_encoder_needs_tensorflow_only(tmp_path):
         np.testing.assert_allclose(np.load(arguments[2]), scored["query"][:5], atol=1e-5)
 
 
-def test_the_same_command_again_gives_the_same_results(tmp_path):
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_finished_run_is_shown_again_and_only_read(tmp_path):
     first = experiment(tmp_path).run()
-    again = training.Experiment(tmp_path).run()
-    times = {"wall_seconds": None}
-    assert first | times == again | times
+    before = contents(tmp_path)
+    again = training.Experiment(tmp_path)
+    assert again.is_finished
+    assert again.run() == first
+    assert contents(tmp_path) == before
+    assert "its results are shown" in "\n".join(again.plan())
+    lines = "\n".join(terminal.closing(again, first))
+    assert f"{100 * first['test']['map_at_r']:.1f}" in lines
+    assert "validation classes chose the weights" in lines
+
+
+def test_other_data_are_refused_before_training_and_after(tmp_path):
+    run = experiment(tmp_path, bindings=[*SHORT, "train.tensorboard = False"])
+    labels = run.splits.train.labels.copy()
+    labels[0] = labels[-1]
+    changed = dataclasses.replace(run.splits.train, labels=labels)
+    other = training.Experiment(tmp_path)
+    other.data = data.identity.describe({"train": changed})
+    claims.make(tmp_path, tmp_path, run.data)
+    before = contents(tmp_path)
+    for _ in ("begun", "finished"):
+        with pytest.raises(config.ConfigError, match="other data"):
+            other.run()
+        (tmp_path / "results.json").write_text("{}")
+    (tmp_path / "results.json").unlink()
+    (tmp_path / "run.lock").unlink()
+    assert contents(tmp_path) == before
+
+
+def test_the_encoder_is_there_before_anything_can_fail_and_is_scored_again(tmp_path, monkeypatch):
+    def fail(*args):
+        raise OSError("no figures today")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.pictures, "draw", fail)
+        with pytest.raises(OSError, match="no figures"):
+            experiment(tmp_path).run()
+    encoder = (tmp_path / "encoder.keras").read_bytes()
+    assert (tmp_path / "encoder.json").exists()
+    assert not (tmp_path / "results.json").exists()
+    rows = (tmp_path / "logs" / "history.jsonl").read_bytes()
+    checkpoints = contents(tmp_path / "checkpoints")
+    with monkeypatch.context() as patch:  # Killed while the encoder is written again.
+        patch.setattr(training.results.description, "write", fail)
+        with pytest.raises(OSError, match="no figures"):
+            training.Experiment(tmp_path).run()
+    assert (tmp_path / "encoder.keras").read_bytes() == encoder
+    shutil.move(tmp_path / "checkpoints", tmp_path / "aside")
+    with pytest.raises(config.ConfigError, match="trained anew"):
+        training.Experiment(tmp_path).run()
+    shutil.move(tmp_path / "aside", tmp_path / "checkpoints")
+    assert training.Experiment(tmp_path).run()["steps"] == 60
+    assert contents(tmp_path / "checkpoints") == checkpoints  # Scored, not trained.
+    assert (tmp_path / "logs" / "history.jsonl").read_bytes() == rows
+    assert not list(tmp_path.rglob("*.new"))
 
 
 def test_plan_names_classes_batch_and_pool(tmp_path):
     text = "\n".join(experiment(tmp_path).plan())
     for expected in ("4 classes", "4 classes x 8 images", "8 images x 4 classes = 32"):
         assert expected in text
+    assert "a new run" in text
     assert not list(tmp_path.iterdir())
 
 
@@ -152,6 +215,7 @@ def command(*arguments):
         text=True,
         cwd=ROOT,
         check=False,
+        env={name: v for name, v in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"},
     )
 
 
@@ -160,6 +224,7 @@ def test_the_command_reports_a_mistake_in_one_line_and_fails():
     assert done.returncode == 1
     assert "ERROR" in done.stderr
     assert "stesp" in done.stderr
+    assert done.stderr.startswith("ERROR")  # Nothing of TensorFlow's before it.
     assert "Traceback" not in done.stderr
 
 
