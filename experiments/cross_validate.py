@@ -10,6 +10,7 @@ Exit codes: 0 done; 1 a mistake or a failure of a run; 75 stopped by SIGTERM, as
 """
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -60,13 +61,21 @@ def folder_of(run_dir, fold, repeat):
 
 
 def check(run_dir, runs):
-    """Refuses a configuration that cannot be run, or that finished runs do not have."""
-    from ccpdml import config, training  # noqa: F401, makes its names known to gin
+    """Refuses a configuration that cannot be run, and one or data that begun runs do not have."""
+    from ccpdml import config
+    from ccpdml.data import identity
+    from ccpdml.training import claims
 
+    described = {}
     for fold, repeat in runs:
         gin.clear_config()
         config.load(FLAGS.gin_file, bindings(fold, repeat))
-        config.refuse_other(folder_of(run_dir, fold, repeat))
+        folder = folder_of(run_dir, fold, repeat)
+        if (folder / config.FILE_NAME).exists():
+            if fold not in described:  # The repeats of a fold are of the same data.
+                load_data = gin.query_parameter("train.data").configurable.wrapper
+                described[fold] = identity.of(load_data())
+            claims.refuse_other(folder, described[fold])
 
 
 def train_all(run_dir, runs):
@@ -110,6 +119,9 @@ def score(run_dir):
         for repeat in range(FLAGS.repeats)
     ]
     runs = [[json.loads((f / "results.json").read_text()) for f in row] for row in folders]
+    tests = {json.dumps(run["split"]["data"]["parts"]["test"]) for row in runs for run in row}
+    if len(tests) > 1:
+        raise SystemExit(f"ERROR: The runs in {run_dir} were tested on {len(tests)} sets of images.")
     stored = [[np.load(f / "test_embeddings.npz") for f in row] for row in folders]
     first = runs[0][0]
     return {
@@ -159,11 +171,13 @@ def main(_):
 
     if not FLAGS.gin_file:
         raise app.UsageError("--gin_file is needed, e.g. --gin_file=gin/glyphs_ms.gin")
+    if FLAGS.data_root:
+        os.environ["CCPDML_DATA"] = FLAGS.data_root
     run_dir = Path(FLAGS.run_dir or f"runs/{Path(FLAGS.gin_file[0]).stem}_folds")
     runs = [(fold, repeat) for repeat in range(FLAGS.repeats) for fold in range(FLAGS.folds)]
     try:
         check(run_dir, runs)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise SystemExit(f"ERROR: {error}") from None
     if FLAGS.dry_run:
         raise SystemExit(subprocess.call([*command(run_dir, *runs[0]), "--dry_run"]))

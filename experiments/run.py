@@ -7,11 +7,12 @@ Exit codes: 0 done; 1 a mistake or a failure, told in one line; 73 a run is acti
 with it.
 """
 
+import faulthandler
 import os
 import sys
+import tempfile
 from pathlib import Path
 
-import quiet
 from absl import app, flags, logging
 
 FLAGS = flags.FLAGS
@@ -23,6 +24,33 @@ flags.DEFINE_bool("debug", False, "Replay the batch at which the run stopped, op
 flags.DEFINE_bool("dry_run", False, "Check the configuration and print the plan, train nothing.")
 
 
+def import_quietly():
+    """Imports TensorFlow and has it tell nothing but what it raises.
+
+    Whoever sets TF_CPP_MIN_LOG_LEVEL (0 to 3) gets all that it tells from that level on. What was
+    told before an import that fails is shown.
+    """
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    sys.stderr.flush()
+    shown = os.dup(2)
+    with tempfile.TemporaryFile() as told:
+        # Parts of it write to the descriptor before they know the level.
+        os.dup2(told.fileno(), 2)
+        faulthandler.enable(shown)
+        try:
+            import tensorflow  # noqa: F401
+        except BaseException:
+            told.seek(0)
+            os.write(shown, told.read())
+            raise
+        finally:
+            os.dup2(shown, 2)
+            faulthandler.disable()
+            os.close(shown)
+
+
 def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"Unknown arguments: {argv[1:]}")
@@ -30,7 +58,7 @@ def main(argv):
         raise app.UsageError("--gin_file is needed, e.g. --gin_file=gin/digits_ms.gin")
     if FLAGS.data_root:
         os.environ["CCPDML_DATA"] = FLAGS.data_root
-    quiet.import_tensorflow()
+    import_quietly()
     import tensorflow as tf
 
     from ccpdml import config, training  # after the flags: --help need not wait for TensorFlow
