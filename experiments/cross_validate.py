@@ -73,7 +73,7 @@ def check(run_dir, runs):
         folder = folder_of(run_dir, fold, repeat)
         if (folder / config.FILE_NAME).exists():
             if fold not in described:  # The repeats of a fold are of the same data.
-                load_data = gin.query_parameter("train.data").configurable.wrapper
+                load_data = gin.query_parameter("train.data").scoped_configurable_fn
                 described[fold] = identity.of(load_data())
             claims.refuse_other(folder, described[fold])
 
