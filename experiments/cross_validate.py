@@ -121,7 +121,9 @@ def score(run_dir):
     runs = [[json.loads((f / "results.json").read_text()) for f in row] for row in folders]
     tests = {json.dumps(run["split"]["data"]["parts"]["test"]) for row in runs for run in row}
     if len(tests) > 1:
-        raise SystemExit(f"ERROR: The runs in {run_dir} were tested on {len(tests)} sets of images.")
+        raise SystemExit(
+            f"ERROR: The runs in {run_dir} were tested on {len(tests)} sets of images."
+        )
     stored = [[np.load(f / "test_embeddings.npz") for f in row] for row in folders]
     first = runs[0][0]
     return {
