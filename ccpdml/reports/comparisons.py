@@ -23,12 +23,12 @@ def beside_published(entries, path):
         if theirs:
             lines, values = zip(*theirs, strict=True)
             axes.plot(values, lines, "D", color=style.ORANGE, markersize=7, label="published")
-        names = [f"{entry.method}, {entry.dim}-D\n{entry.name}" for entry in entries]
+        names = [f"{e.method}, {e.dim}-D\n{style.name(e.name)}" for e in entries]
         axes.set_yticks(rows, names, fontsize="small")
         axes.set(ylim=(len(entries) - 0.5, -0.5), xlabel="MAP@R of test classes (%)")
-        axes.margins(x=0.15)
+        axes.set_xlim(*_roomy([*ours, *(value for _, value in theirs)], max(margins)))
         axes.grid(visible=False, axis="y")
-        axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2, reverse=True)
+        style.legend_above(axes, ncols=2)
 
 
 def learning_curves(histories, path):
@@ -38,11 +38,12 @@ def learning_curves(histories, path):
         histories: rows as of `figures.learning_curve` by the name of the run.
         path: image file to write.
     """
-    with style.drawing(path, (WIDTH, 3.4)) as axes:
+    with style.drawing(path, (WIDTH, 3.2 + 0.1 * len(histories))) as axes:
         for number, (name, history) in enumerate(histories.items()):
             _draw_scores(axes, history, number, name)
         axes.set(xlabel="training step", ylabel="MAP@R of validation classes (%)")
-        axes.legend(loc="best")
+        _scale([axes])
+        style.legend_above(axes, ncols=2)
 
 
 def fold_curves(histories, path):
@@ -60,10 +61,11 @@ def fold_curves(histories, path):
             for number, history in enumerate(repeats):
                 _draw_scores(axes, history, number, f"repeat {number}")
             axes.set_title(f"fold {fold} validates", fontsize="medium")
+        _scale(grid.flat[: len(histories)])
         for axes in grid.flat[len(histories) :]:
             axes.set_axis_off()
         if len(histories[0]) > 1:
-            grid[0, 0].legend(loc="lower right", fontsize="small")
+            style.legend_above(grid[0, 0], ncols=4)
         grid[0, 0].figure.supxlabel("training step", fontsize="medium")
         grid[0, 0].figure.supylabel("MAP@R of validation classes (%)", fontsize="medium")
 
@@ -75,18 +77,38 @@ def core_set_curve(radii, path):
         radii: by name, float [num_centers], as of `metrics.geometry.covering_radii`.
         path: image file to write.
     """
-    with style.drawing(path, (WIDTH, 3.2)) as axes:
+    with style.drawing(path, (WIDTH, 3.0 + 0.1 * len(radii))) as axes:
         for number, (name, values) in enumerate(radii.items()):
             color = style.COLORS[number % len(style.COLORS)]
-            axes.plot(np.arange(1, len(values) + 1), values, "o-", color=color, label=name)
+            steps, label = np.arange(1, len(values) + 1), style.name(name)
+            axes.plot(steps, values, "o" + _line(number), color=color, label=label)
         axes.set(xlabel="centers per class", ylabel="mean covering radius")
-        axes.set_ylim(bottom=0.0)
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.legend(loc="best")
+        style.from_zero([axes])
+        style.count_axis(axes, max(map(len, radii.values())))
+        style.legend_above(axes, ncols=2)
 
 
 def _draw_scores(axes, history, number, name):
     rows = [row for row in history if row.get("val_map_at_r") is not None]
     steps, scores = [row["step"] for row in rows], [100.0 * row["val_map_at_r"] for row in rows]
     color = style.COLORS[number % len(style.COLORS)]
-    axes.plot(steps, scores, color=color, marker="." if len(rows) <= 60 else None, label=name)
+    marker = "." if len(rows) <= 60 else None
+    label = style.name(name)
+    axes.plot(steps, scores, _line(number), color=color, marker=marker, label=label)
+
+
+def _line(number):
+    """The style of a line; colors come again after the last."""
+    return ("-", "--", "-.", ":")[number // len(style.COLORS) % 4]
+
+
+def _scale(panels):
+    style.step_axis(max(panels, key=lambda axes: axes.dataLim.intervalx[1]))
+    style.widen(panels, 0.0, 100.0)
+
+
+def _roomy(values, margin):
+    """A range of at least 10 points that holds all values and their margins."""
+    low, high = np.nanmin(values) - margin, np.nanmax(values) + margin
+    room = max(0.1 * (high - low), 5.0 - 0.5 * (high - low))
+    return low - room, high + room

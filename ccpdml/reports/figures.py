@@ -38,7 +38,10 @@ def learning_curve(history, path):
         _draw_series(loss_axes, history, "loss", "loss", style.GRAY, 1.0)
         score_axes.set_ylabel("validation classes (%)")
         loss_axes.set(xlabel="training step", ylabel="training loss")
-        score_axes.legend(loc="best")
+        style.step_axis(loss_axes)
+        style.widen([score_axes], 0.0, 100.0)
+        _widen_loss(loss_axes, history)
+        style.legend_above(score_axes)
 
 
 def covering_radius_curve(history, path):
@@ -69,9 +72,9 @@ def covering_radius_curve(history, path):
         axes.vlines(numbers, after, before, color=style.PALE, linewidth=3.0)
         axes.plot(numbers, before, "o-", color=style.VERMILION, label="before: trained proxies")
         axes.plot(numbers, after, "s-", color=style.BLUE, label="after: core-set of a fresh pool")
-        axes.set_ylim(bottom=0.0)
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.legend()
+        style.from_zero([axes])
+        style.count_axis(axes, len(rows))
+        style.legend_above(axes, ncols=2)
 
 
 def covering_radii_curves(lives, path):
@@ -89,7 +92,8 @@ def covering_radii_curves(lives, path):
     pairs = [(old, new) for old, new in itertools.pairwise(lives) if old.end_curve is not None]
     if not pairs:
         raise ValueError(f"`lives` must be of two instances or more. Received: {lives=}")
-    pairs = [pairs[i] for i in spread(np.arange(len(pairs)), MAX_PANELS)]
+    num_pairs = len(pairs)
+    pairs = [pairs[i] for i in spread(np.arange(num_pairs), MAX_PANELS)]
     num_columns = min(2, len(pairs))
     num_rows = -(-len(pairs) // num_columns)
     layout = {"nrows": num_rows, "ncols": num_columns, "sharex": True, "sharey": True}
@@ -99,45 +103,56 @@ def covering_radii_curves(lives, path):
             axes.plot(counts, old.end_curve, "o-", color=style.VERMILION, label="before: trained")
             axes.plot(counts, new.curve, "s-", color=style.BLUE, label="after: core-set")
             axes.set_title(f"instance {new.instance}, step {new.born:,}", fontsize="medium")
-            axes.set_ylim(bottom=0.0)
-            axes.xaxis.get_major_locator().set_params(integer=True)
+            style.count_axis(axes, len(new.curve))
         for axes in grid.flat[len(pairs) :]:
             axes.set_axis_off()
+        style.from_zero(grid.flat[: len(pairs)])
+        style.legend_above(grid[0, 0], ncols=2)
         canvas = grid[0, 0].figure
-        canvas.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper left", ncols=2)
-        canvas.supxlabel("proxies used (the best of each class)", fontsize="medium")
+        label = "proxies used (the best of each class)"
+        if num_pairs > len(pairs):
+            label += f"\n{len(pairs)} of {num_pairs} re-initializations, evenly spaced"
+        canvas.supxlabel(label, fontsize="medium")
         canvas.supylabel("mean covering radius", fontsize="medium")
 
 
-def embedding_view(embeddings, labels, proxies, proxy_labels, path, classes=None):
+def embedding_view(embeddings, labels, proxies, proxy_labels, path, classes=None, class_names=None):
     """Draws embeddings in two dimensions, and the proxies of their classes as stars.
 
     More than two dimensions are projected on the two principal axes of the classes shown. Classes
-    beyond those shown are pale dots.
+    beyond those shown are pale dots. The figure says what it leaves out.
 
     Args:
-        embeddings: float [n, dim].
+        embeddings: float [n, dim]; rows that are not finite are left out.
         labels: int [n].
         proxies: float [num_proxies, dim], or None.
         proxy_labels: int [num_proxies], or None.
         path: image file to write.
         classes: the classes to color, at most 7; None takes 7 spread evenly over all.
+        class_names: name by label, a sequence or dict; None: the label.
     """
     embeddings, labels = np.asarray(embeddings, np.float64), np.asarray(labels).reshape(-1)
-    classes = spread(np.unique(labels), MAX_CLASSES) if classes is None else classes
-    shown = np.isin(labels, classes)
-    project, names = _projection(embeddings[shown])
+    all_classes = np.unique(labels)
+    classes = spread(all_classes, MAX_CLASSES) if classes is None else classes
+    finite = np.isfinite(embeddings).all(axis=-1)
+    shown = np.isin(labels, classes) & finite
+    others = np.flatnonzero(~np.isin(labels, classes) & finite)
+    project, axis_names = _projection(embeddings[shown])
     with style.drawing(path, (WIDTH, 4.6)) as axes:
-        background = spread(np.flatnonzero(~shown), MAX_BACKGROUND)
+        background = spread(others, MAX_BACKGROUND)
         axes.scatter(*project(embeddings[background]).T, s=5, color=style.PALE, linewidths=0)
         for label, color in zip(classes, style.COLORS, strict=False):
-            points = project(embeddings[labels == label])
-            axes.scatter(*points.T, s=16, color=color, alpha=0.7, linewidths=0, label=f"{label}")
+            points = project(embeddings[shown & (labels == label)])
+            name = style.name(label if class_names is None else class_names[label])
+            axes.scatter(*points.T, s=16, color=color, alpha=0.7, linewidths=0, label=name)
         if proxies is not None:
             _draw_proxies(axes, project(np.asarray(proxies, np.float64)), proxy_labels, classes)
-        axes.set(xlabel=names[0], ylabel=names[1])
+        axes.set(xlabel=axis_names[0], ylabel=axis_names[1])
         axes.set_aspect("equal", adjustable="datalim")
-        axes.legend(title="class", loc="center left", bbox_to_anchor=(1.0, 0.5))
+        axes.yaxis.set_visible(bool(axis_names[1]))
+        note = _left_out(all_classes, classes, background, others, np.sum(~finite))
+        axes.set_title(note, fontsize="small", color=style.GRAY)
+        style.legend_above(axes, ncols=2)
 
 
 def reinitializations(history):
@@ -152,6 +167,19 @@ def spread(values, most):
     return values[np.linspace(0, len(values) - 1, most).round().astype(int)]
 
 
+def _left_out(all_classes, classes, background, others, num_broken):
+    """What a view of embeddings does not show, as one or two lines."""
+    lines = []
+    if len(all_classes) > len(classes):
+        gray = f"gray: {len(others):,} images of the others"
+        if len(background) < len(others):
+            gray = f"gray: {len(background):,} of the {len(others):,} images of the others"
+        lines.append(f"{len(classes)} of {len(all_classes):,} classes in color; {gray}")
+    if num_broken:
+        lines.append(f"images left out because their embedding is not finite: {num_broken:,}")
+    return "\n".join(lines)
+
+
 def _draw_instances(panels, history):
     """Marks where a problem instance begins, numbered along the top."""
     starts = [row["step"] for row in reinitializations(history)]
@@ -164,7 +192,10 @@ def _draw_instances(panels, history):
         top.set_xticks([starts[i] for i in shown], [f"{i + 1}" for i in shown])
         top.tick_params(colors=style.ORANGE, length=0)
         top.spines["top"].set_visible(False)
-        top.set_xlabel("problem instance begins (instance 0 at the start)", color=style.ORANGE)
+        label = "problem instance begins (instance 0 at the start)"
+        if len(shown) < len(starts):
+            label = f"problem instance begins; {len(starts)} of them, some without their number"
+        top.set_xlabel(label, color=style.ORANGE)
 
 
 def _draw_series(axes, history, key, label, color, factor):
@@ -174,8 +205,16 @@ def _draw_series(axes, history, key, label, color, factor):
     axes.plot(steps, values, color=color, marker=marker, label=label)
 
 
+def _widen_loss(axes, history):
+    """Losses may be below 0."""
+    losses = [abs(row["loss"]) for row in history if np.isfinite(row.get("loss", np.nan))]
+    if losses:
+        most = 2.0 * max(losses) or 1.0
+        style.widen([axes], -most if axes.dataLim.intervaly[0] < 0.0 else 0.0, most)
+
+
 def _mark_best(axes, history):
-    rows = [row for row in history if row.get("val_map_at_r") is not None]
+    rows = [row for row in history if np.isfinite(row.get("val_map_at_r", np.nan))]
     if rows:
         best = max(rows, key=lambda row: row["val_map_at_r"])
         score = 100.0 * best["val_map_at_r"]
@@ -198,6 +237,10 @@ def _projection(points):
     """
     if points.shape[1] == 2:
         return lambda x: x, ("embedding, first coordinate", "second coordinate")
+    if points.shape[1] == 1:
+        return lambda x: np.pad(x, ((0, 0), (0, 1))), ("embedding, of one coordinate", "")
+    if len(points) < 2:
+        return lambda x: x[:, :2], ("embedding, first coordinate", "second coordinate")
     center = points.mean(axis=0)
     _, spread, axes = np.linalg.svd(points - center, full_matrices=False)
     shares = 100.0 * spread[:2] ** 2 / max((spread**2).sum(), np.finfo(float).tiny)

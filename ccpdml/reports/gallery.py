@@ -80,9 +80,20 @@ def birth_gallery(lives, images, class_names, path, classes, tile_size=80):
     lives = [life for life in lives if life.images is not None]
     if not lives:
         raise ValueError(f"`lives` must tell the images of proxies. Received: {lives=}")
-    lives = [lives[i] for i in figures.spread(np.arange(len(lives)), MOST_INSTANCES)]
-    proxies = figures.spread(np.arange(lives[0].images.shape[1]), MOST_PROXIES)
-    page = sheet.Sheet(len(classes) * len(lives), len(proxies), tile_size, caption_lines=2)
+    num_lives, (num_classes, num_proxies) = len(lives), lives[0].images.shape
+    lives = [lives[i] for i in figures.spread(np.arange(num_lives), MOST_INSTANCES)]
+    proxies = figures.spread(np.arange(num_proxies), MOST_PROXIES)
+    header = "shown: " + ", ".join(
+        f"{shown} of {total:,} {what}"
+        for shown, total, what in (
+            (len(classes), num_classes, "classes"),
+            (len(lives), num_lives, "problem instances"),
+            (len(proxies), num_proxies, "proxies"),
+        )
+    )
+    page = sheet.Sheet(
+        len(classes) * len(lives), len(proxies), tile_size, caption_lines=2, header=header
+    )
     places = [(label, life) for label in classes for life in lives]
     for row, (label, life) in enumerate(places):
         page.title(row, f"{class_names[label]}, instance {life.instance}: {life.span}")

@@ -1,5 +1,6 @@
 """A page of pictures in rows and columns, drawn with Pillow."""
 
+import functools
 import os
 from pathlib import Path
 
@@ -19,20 +20,31 @@ class Sheet:
         tile_size: width and height of a picture with its frame, in pixels.
         caption_lines: room under a picture, in lines of text.
         space_after_first: whether the first column stands apart from the others.
+        header: a line above all, or "".
     """
 
-    def __init__(self, num_rows, num_columns, tile_size, caption_lines=1, space_after_first=False):
+    def __init__(
+        self,
+        num_rows,
+        num_columns,
+        tile_size,
+        caption_lines=1,
+        space_after_first=False,
+        header="",
+    ):
         self.tile_size, self.step = tile_size, tile_size + GAP
         self.row_step = LINE + tile_size + GAP + caption_lines * LINE
         self.space = GAP if space_after_first else 0
         self.width = 2 * MARGIN + num_columns * self.step + self.space
-        self.page = Image.new("RGB", (self.width, 2 * MARGIN + num_rows * self.row_step), "white")
+        self.top = MARGIN + (LINE if header else 0)
+        height = self.top + num_rows * self.row_step + MARGIN
+        self.page = Image.new("RGB", (self.width, height), "white")
         self.draw = ImageDraw.Draw(self.page)
-        self.font = ImageFont.load_default(12)
+        self._write(MARGIN, MARGIN - 4, header, self.width - 2 * MARGIN, style.GRAY)
 
     def title(self, row, text):
         """Writes a line above a row."""
-        top = MARGIN + row * self.row_step
+        top = self.top + row * self.row_step
         self._write(MARGIN, top, text, self.width - 2 * MARGIN, "black")
 
     def place(self, row, column, picture, caption="", right=None):
@@ -45,7 +57,7 @@ class Sheet:
             right: True frames it in green with a tick, False in red with a cross, None in gray.
         """
         left = MARGIN + column * self.step + (self.space if column else 0)
-        top = MARGIN + LINE + row * self.row_step
+        top = self.top + LINE + row * self.row_step
         color = style.GRAY if right is None else style.GREEN if right else style.VERMILION
         box = (left, top, left + self.tile_size - 1, top + self.tile_size - 1)
         self.draw.rectangle(box, fill=color)
@@ -64,10 +76,13 @@ class Sheet:
         self.page.save(path)
 
     def _write(self, left, top, text, room, color):
-        text = str(text)
-        while self.draw.textlength(text, font=self.font) > room and len(text) > 2:
-            text = text[:-2] + "…"
-        self.draw.text((left, top), text, fill=color, font=self.font)
+        text = style.printable(" ".join(str(text).split()))
+        font = _font(style.font_file(text), text.isascii())
+        whole, kept = text, len(text)
+        while self.draw.textlength(text, font=font) > room and kept > 2:
+            kept -= 1
+            text = style.shortened(whole, kept)
+        self.draw.text((left, top), text, fill=color, font=font)
 
     def _mark(self, left, top, right, color):
         """A tick or a cross in the corner, for those who cannot tell the two frames apart."""
@@ -77,6 +92,11 @@ class Sheet:
         for stroke in strokes:
             points = [(left + x, top + y) for x, y in stroke]
             self.draw.line(points, fill="white", width=2)
+
+
+@functools.cache
+def _font(path, is_ascii):
+    return ImageFont.load_default(12) if is_ascii else ImageFont.truetype(path, 12)
 
 
 def picture(images, index):

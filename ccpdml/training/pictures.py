@@ -34,7 +34,13 @@ def _draw_all(experiment, learner, test, embeddings, folder):
     history = read_history(experiment.output_dir / "logs" / "history.jsonl")
     figures.learning_curve(history, folder / "learning_curve.png")
     path = folder / "embeddings.png"
-    figures.embedding_view(embeddings, train.labels, *evaluation.proxies(learner), path)
+    figures.embedding_view(
+        embeddings,
+        train.labels,
+        *evaluation.proxies(learner),
+        path,
+        class_names=train.class_names,
+    )
     if hasattr(learner.criterion, "head"):
         figures.covering_radius_curve(history, folder / "covering_radius.png")
     _draw_lives(experiment, folder)

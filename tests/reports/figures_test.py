@@ -1,10 +1,13 @@
 """Figures: they are written, for every shape of input, and say what is wrong with bad input."""
 
+import contextlib
+import warnings
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from ccpdml.reports import figures, gallery, life_cycle, style
+from ccpdml.reports import comparisons, figures, gallery, life_cycle, sheet, style
 
 
 def history(num_rows, reinitialized=()):
@@ -171,3 +174,145 @@ def test_births_show_the_image_of_each_proxy(tmp_path):
     assert shown == {10, 20, 30, 40, 90, 100, 110, 120}  # of the first and the third class
     with pytest.raises(ValueError, match="images of proxies"):
         gallery.birth_gallery(lives(2, with_images=False), *arguments)
+
+
+@pytest.fixture
+def canvases(monkeypatch):
+    """The figures that were drawn, in order; a warning while drawing is an error."""
+    found, drawing = [], style.drawing
+
+    @contextlib.contextmanager
+    def keep(*args, **kwargs):
+        with warnings.catch_warnings(), drawing(*args, **kwargs) as axes:
+            warnings.simplefilter("error")
+            yield axes
+            found.append(np.ravel(axes)[0].figure)
+
+    monkeypatch.setattr(style, "drawing", keep)
+    return found
+
+
+def legend_of(canvas):
+    """The texts of the legend, which is above all axes of a figure."""
+    (legend,) = canvas.legends
+    bottom = legend.get_window_extent().y0
+    assert all(axes.get_window_extent().y1 <= bottom for axes in canvas.axes)
+    assert not [axes for axes in canvas.axes if axes.get_legend()]
+    return [text.get_text() for text in legend.get_texts()]
+
+
+def test_a_single_evaluation_is_a_point_on_axes_of_all_steps_and_scores(tmp_path, canvases):
+    row = {"step": 1, "loss": 0.7, "val_map_at_r": 0.949, "val_precision_at_1": 0.95}
+    figures.learning_curve([row], tmp_path / "curve.png")
+    comparisons.learning_curves({"a": [row], "b": [row]}, tmp_path / "curves.png")
+    comparisons.fold_curves([[[row]], [[row]]], tmp_path / "folds.png")
+    for canvas in canvases:
+        scores = canvas.axes[0]
+        assert scores.get_ylim() == (0.0, 100.0)
+        left, right = scores.get_xlim()
+        assert left == 0.0
+        assert right >= 1.0
+        ticks = canvas.axes[-1].get_xticks()
+        assert all(tick == int(tick) for tick in ticks)
+
+
+def test_nothing_of_a_curve_is_cut_off(tmp_path, canvases):
+    figures.covering_radius_curve(history(3, (1,)), tmp_path / "radius.png")
+    figures.covering_radii_curves(lives(3), tmp_path / "radii.png")
+    comparisons.fold_curves([[history(2)], [history(9)]], tmp_path / "folds.png")
+    comparisons.core_set_curve({"a": [0.5], "b": [0.9, 0.7]}, tmp_path / "core.png")
+    for canvas in canvases:
+        for axes in canvas.axes:
+            box = axes.dataLim
+            assert axes.get_xlim()[0] < box.x0 <= box.x1 < axes.get_xlim()[1]
+            assert axes.get_ylim()[0] <= box.y0 <= box.y1 < axes.get_ylim()[1]
+
+
+def test_legends_cover_no_line(tmp_path, canvases):
+    several = {f"runs/{i}": history(5 + i) for i in range(9)}
+    figures.learning_curve(history(6, (2, 4)), tmp_path / "curve.png")
+    figures.covering_radius_curve(history(6, (2, 4)), tmp_path / "radius.png")
+    comparisons.learning_curves(several, tmp_path / "curves.png")
+    comparisons.fold_curves([[history(3), history(4)]] * 4, tmp_path / "folds.png")
+    comparisons.core_set_curve({name: [0.5, 0.4] for name in several}, tmp_path / "core.png")
+    assert [len(legend_of(canvas)) for canvas in canvases] == [3, 2, 9, 2, 9]
+
+
+def test_values_that_are_not_finite_are_gaps(tmp_path, canvases):
+    rows = history(3)
+    rows[2] |= {"val_map_at_r": np.nan, "loss": np.inf}
+    figures.learning_curve(rows, tmp_path / "curve.png")
+    assert "best MAP@R: 10.0 % at step 100" in legend_of(canvases[0])
+    embeddings = np.random.default_rng(0).normal(size=(8, 5))
+    embeddings[1], embeddings[6, 2] = np.nan, np.inf
+    labels = np.repeat([0, 1], 4)
+    figures.embedding_view(embeddings, labels, None, None, tmp_path / "view.png")
+    assert canvases[1].axes[0].get_title(loc="left").endswith("is not finite: 2")
+
+
+@pytest.mark.parametrize("num_images", [1, 6])
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_a_view_of_few_images_or_dimensions(tmp_path, canvases, dim, num_images):
+    embeddings = np.random.default_rng(0).normal(size=(num_images, dim))
+    labels = np.zeros(num_images, int)
+    figures.embedding_view(embeddings, labels, embeddings, labels, tmp_path / "view.png")
+    assert canvases[0].axes[0].yaxis.get_visible() == (dim > 1)
+
+
+def test_a_view_of_many_classes_says_what_it_leaves_out(tmp_path, canvases):
+    labels = np.repeat(np.arange(1000), 3)
+    embeddings = np.random.default_rng(0).normal(size=(len(labels), 4))
+    names = [f"photograph of the common kingfisher, {label}" for label in range(1000)]
+    path = tmp_path / "view.png"
+    figures.embedding_view(embeddings, labels, None, None, path, class_names=names)
+    (canvas,) = canvases
+    title = canvas.axes[0].get_title(loc="left")
+    assert title == "7 of 1,000 classes in color; gray: 2,000 of the 2,979 images of the others"
+    first, *_, last = legend_of(canvas)
+    assert (first, last) == ("photograph of …kingfisher, 0", "photograph of …ngfisher, 999")
+
+
+def test_any_name_of_a_class_is_shown_as_it_is(tmp_path, canvases):
+    # Of scripts that a system may have no font for; what would be a formula; what legends skip.
+    names = [
+        "\u0e01\u0e02",
+        "\ud55c\uae00",
+        "\u304b\u306a",
+        "ελληνικά",
+        "$a^$",
+        "_hidden",
+        "two\nlines",
+    ]
+    labels = np.arange(7)
+    embeddings = np.random.default_rng(0).normal(size=(7, 2))
+    path = tmp_path / "view.png"
+    figures.embedding_view(embeddings, labels, None, None, path, class_names=names)
+    texts = legend_of(canvases[0])
+    assert texts[3:] == ["ελληνικά", r"\$a^\$", " _hidden", "two lines"]
+    for text, name in zip(texts[:3], names[:3], strict=True):
+        assert text in (name, name.encode("unicode_escape").decode())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        images = np.zeros((7, 4, 4), np.uint8)
+        gallery.retrieval_gallery(
+            images, labels, [[1, 2, 3, 4]], tmp_path / "gallery.png", class_names=names
+        )
+
+
+def test_figures_say_how_many_instances_they_leave_out(tmp_path, canvases, monkeypatch):
+    figures.covering_radii_curves(lives(20), tmp_path / "radii.png")
+    assert "6 of 19 re-initializations" in canvases[0].get_supxlabel()
+    headers, make = [], sheet.Sheet
+
+    def keep(*args, header, **kwargs):
+        headers.append(header)
+        return make(*args, header=header, **kwargs)
+
+    monkeypatch.setattr(sheet, "Sheet", keep)
+    found = lives(7, num_classes=30, num_proxies=12)
+    images = np.zeros((360, 4, 4), np.uint8)
+    gallery.birth_gallery(found, images, ["a"] * 30, tmp_path / "births.png", [0, 2])
+    assert headers == ["shown: 2 of 30 classes, 5 of 7 problem instances, 10 of 12 proxies"]
+    figures.learning_curve(history(50, range(1, 50)), tmp_path / "curve.png")
+    (top,) = canvases[1].axes[0].child_axes
+    assert "49 of them, some without their number" in top.get_xlabel()

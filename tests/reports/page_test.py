@@ -13,6 +13,7 @@ import sys
 
 import gin
 import pytest
+from absl import flags
 from PIL import Image
 
 from ccpdml import config, training  # noqa: F401, makes its names known to gin
@@ -209,7 +210,10 @@ def test_every_published_row_names_its_gin_file():
 
 
 def test_what_the_command_takes_for_the_settings_of_a_row_is_what_a_run_keeps(tmp_path):
+    before = set(flags.FLAGS)
     row_settings = runpy.run_path(str(ROOT / "experiments" / "report.py"))["row_settings"]
+    for flag in set(flags.FLAGS) - before:
+        delattr(flags.FLAGS, flag)
     found = row_settings("cub_ms.gin")
     assert found["load.name"] == "'cub'"
     gin.clear_config()
