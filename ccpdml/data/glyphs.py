@@ -19,9 +19,9 @@ import pathlib
 import unicodedata
 
 import numpy as np
-from PIL import Image, ImageFilter, ImageFont
+from PIL import Image, ImageFilter
 
-from ccpdml.data import image_set, source
+from ccpdml.data import drawing, image_set, source
 
 IMAGE_SIZE = 32
 SEED = 0
@@ -36,7 +36,6 @@ CATEGORIES = ("Lu", "Ll", "Lt", "Lo", "Nd", "Sm", "Sc", "So")
 MIN_TYPEFACES = 12
 MIN_IMAGES = 8
 LOOK_ALIKE = 0.85
-_DRAWING_SIZE = 48  # Font size, in pixels.
 _THUMBNAIL_SIZE = 16
 
 
@@ -48,14 +47,15 @@ def read(root=None):
     np.random.default_rng(SEED).shuffle(characters)
     images, labels, names = [], [], []
     for label, character in enumerate(characters):
-        for typeface, drawing in drawings[character].items():
-            images.append(_place(drawing, [SEED, ord(character), TYPEFACES.index(typeface)]))
+        for typeface, picture in drawings[character].items():
+            seed = [SEED, ord(character), TYPEFACES.index(typeface)]
+            images.append(drawing.place(picture, IMAGE_SIZE, seed))
             labels.append(label)
-            names.append(f"{_name(character)} in {typeface}")
+            names.append(f"{drawing.name(character)} in {typeface}")
     everything = image_set.ImageSet(
         images=np.stack(images)[..., None],
         labels=np.array(labels),
-        class_names=[_name(character) for character in characters],
+        class_names=[drawing.name(character) for character in characters],
         names=names,
     )
     half = len(characters) // 2
@@ -65,10 +65,6 @@ def read(root=None):
     )
 
 
-def _name(character):
-    return f"U+{ord(character):04X} {unicodedata.name(character)}"
-
-
 def _draw_all():
     """Character -> typeface -> drawing (a Pillow image), by rules 1 and 2."""
     import matplotlib  # Here, as `import ccpdml` need not wait for it.
@@ -76,12 +72,12 @@ def _draw_all():
     folder = pathlib.Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     files = {typeface: str(folder / f"{typeface}.ttf") for typeface in TYPEFACES}
     characters = {typeface: _characters(file) for typeface, file in files.items()}
-    fonts = {name: ImageFont.truetype(file, _DRAWING_SIZE) for name, file in files.items()}
+    fonts = {typeface: drawing.font(file) for typeface, file in files.items()}
     drawings = {}
     for character in sorted(set.union(*characters.values())):
         owners = [typeface for typeface in TYPEFACES if character in characters[typeface]]
         if len(owners) >= MIN_TYPEFACES:
-            different = _different({owner: _draw(character, fonts[owner]) for owner in owners})
+            different = _different({o: drawing.draw(character, fonts[o]) for o in owners})
             if len(different) >= MIN_IMAGES:
                 drawings[character] = different
     return drawings
@@ -89,29 +85,19 @@ def _draw_all():
 
 def _characters(font_file):
     """The characters of rule 1 that a font file has glyphs for."""
-    from fontTools import ttLib  # As matplotlib.
-
-    characters = map(chr, ttLib.TTFont(font_file).getBestCmap())
     return {
         character
-        for character in characters
+        for character in map(chr, drawing.code_points(font_file))
         if unicodedata.category(character) in CATEGORIES
         and not unicodedata.decomposition(character)
     }
 
 
-def _draw(character, font):
-    """A character cut to its ink, Pillow image of mode 'L'."""
-    mask = font.getmask(character, mode="L")
-    drawing = Image.frombytes("L", mask.size, bytes(mask))
-    return drawing.crop(drawing.getbbox())
-
-
 def _different(drawings):
     """Keeps one typeface of each drawing."""
     first = {}
-    for typeface, drawing in drawings.items():
-        first.setdefault((drawing.size, drawing.tobytes()), typeface)
+    for typeface, picture in drawings.items():
+        first.setdefault((picture.size, picture.tobytes()), typeface)
     return {typeface: drawings[typeface] for typeface in first.values()}
 
 
@@ -129,36 +115,16 @@ def _drop_look_alikes(drawings):
     return {characters[i]: drawings[characters[i]] for i in kept}
 
 
-def _thumbnail(drawing):
+def _thumbnail(picture):
     """A drawing at a common size as a vector of mean 0 and norm 1; zeros where there is none."""
     canvas = Image.new("L", (_THUMBNAIL_SIZE, _THUMBNAIL_SIZE))
-    if drawing is None:
+    if picture is None:
         return np.zeros(_THUMBNAIL_SIZE**2, np.float32)
-    scale = _THUMBNAIL_SIZE / max(drawing.size)
-    size = [max(1, round(side * scale)) for side in drawing.size]
+    scale = _THUMBNAIL_SIZE / max(picture.size)
+    size = [max(1, round(side * scale)) for side in picture.size]
     corner = [(_THUMBNAIL_SIZE - side) // 2 for side in size]
-    canvas.paste(drawing.resize(size, Image.Resampling.BOX), corner)
+    canvas.paste(picture.resize(size, Image.Resampling.BOX), corner)
     # A blur of one pixel forgives outlines that differ by a rounding.
     vector = np.asarray(canvas.filter(ImageFilter.BoxBlur(1)), np.float32).ravel()
     vector -= vector.mean()
     return vector / np.linalg.norm(vector)
-
-
-def _place(drawing, seed):
-    """A drawing at a common size under a small random affine map; uint8 [32, 32]."""
-    rng = np.random.default_rng(seed)
-    angle, shear = np.deg2rad(rng.uniform(-10, 10)), rng.uniform(-0.1, 0.1)
-    scale = 0.7 * IMAGE_SIZE / max(drawing.size) * rng.uniform(0.85, 1.15)
-    rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    # Twice as large first: halving afterwards smooths the edges.
-    forward = 2 * scale * rotation @ np.array([[1.0, shear], [0.0, 1.0]])
-    center = IMAGE_SIZE + 2 * rng.uniform(-2, 2, size=2)
-    # Pillow wants the map from the new image to the old one.
-    backward = np.linalg.inv(forward)
-    offset = np.array(drawing.size) / 2 - backward @ center
-    coefficients = np.hstack([backward, offset[:, None]]).ravel().tolist()
-    size = (2 * IMAGE_SIZE, 2 * IMAGE_SIZE)
-    placed = drawing.transform(
-        size, Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR
-    )
-    return np.asarray(placed.reduce(2))

@@ -1,0 +1,201 @@
+"""Characters of a script in the typefaces of the machine: up to eleven thousand classes, no download.
+
+One class per character, one image per typeface, as in `glyphs`, but with as many classes as a
+script has: the 11,172 syllables of Hangul are as many as Stanford Online Products has for training.
+Two domains can be drawn: clean ones, ink white on black, and shifted ones, where every image has
+noise, a contrast and a brightness of its own, and half of them are inverted. A network trained on
+one and used on the other is what fine-tuning is about.
+"""
+
+import os
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ccpdml.data import drawing, image_set, source
+
+SCRIPTS = {
+    "latin": ((0x41, 0x5A), (0x61, 0x7A), (0xC0, 0x24F)),
+    "greek": ((0x370, 0x3FF),),
+    "cyrillic": ((0x400, 0x52F),),
+    "kana": ((0x3041, 0x3096), (0x30A1, 0x30FA)),
+    "hangul": ((0xAC00, 0xD7A3),),
+}
+FOLDERS = ("/usr/share/fonts", "/usr/local/share/fonts", "~/.local/share/fonts", "~/.fonts")
+EXTENSIONS = (".ttf", ".otf", ".ttc")
+DOMAINS = ("clean", "shifted")
+
+
+def read(
+    root: str | Path | None = None,
+    script: str | Sequence[int] = "hangul",
+    typefaces: str | Sequence[str] = (),
+    num_classes: int | None = None,
+    first_class: int = 0,
+    images_per_class: int = 14,
+    image_size: int = 32,
+    domain: str = "clean",
+    seed: int = 0,
+) -> source.Source:
+    """Draws characters, one image per typeface; the first half of them develops, the other tests.
+
+    The characters that enough typefaces can draw are shuffled by `seed`; of these
+    `num_classes` from place `first_class` on are taken, so that two calls can have classes that
+    differ. Of each the typefaces are drawn by lot until `images_per_class` of them differ in their
+    pixels.
+
+    Args:
+        root: not used; nothing is read from the data root.
+        script: a key of `SCRIPTS`, or (first, last) code point.
+        typefaces: files and folders of typefaces (.ttf, .otf, .ttc), searched at any depth; one may
+            be given alone. Empty takes $CCPDML_TYPEFACES (folders separated by ":"), or the
+            typefaces of the machine, `FOLDERS`.
+        num_classes: classes altogether, int at least 4; None takes all from `first_class` on.
+        first_class: classes to leave out at the beginning, int at least 0.
+        images_per_class: int at least 2.
+        image_size: side of the images in pixels, int at least 8.
+        domain: "clean" or "shifted".
+        seed: of the order of the characters, the typefaces, their places and the noise, int >= 0.
+
+    Returns:
+        `source.Source` of uint8 [n, image_size, image_size, 1].
+
+    Raises:
+        FileNotFoundError: if there are no typefaces.
+        ValueError: if an argument is out of range, or too few typefaces have the characters.
+    """
+    del root
+    _check(num_classes, first_class, images_per_class, image_size, domain)
+    files = find_typefaces(typefaces)
+    owners = _owners(files, _code_points(script), images_per_class)
+    # By code point first: the order must not depend on the machine's typefaces more than it has to.
+    order = np.random.default_rng([seed, 0]).permutation(sorted(owners)).tolist()
+    taken = order[first_class:][:num_classes]
+    wanted = 4 if num_classes is None else num_classes
+    if len(taken) < wanted:
+        raise ValueError(
+            f"Expected {first_class + wanted} characters of {script!r} that at least "
+            f"{images_per_class} of {len(files)} typefaces draw differently; lower `num_classes`, "
+            f"`first_class` or `images_per_class`, or add typefaces. Received: {len(order)}"
+        )
+    fonts = {file: drawing.font(file) for file in files}
+    parts = [
+        _draw(chr(point), [files[i] for i in owners[point]], fonts, images_per_class, seed)
+        for point in taken
+    ]
+    _refuse_alike(parts, images_per_class, taken)
+    places = [[seed, point, j] for point in taken for j in range(images_per_class)]
+    pictures = [picture for part in parts for picture in part.values()]
+    images = np.stack(
+        [drawing.place(p, image_size, key) for p, key in zip(pictures, places, strict=True)]
+    )
+    if domain == "shifted":
+        images = np.stack([_shifted(i, key) for i, key in zip(images, places, strict=True)])
+    everything = image_set.ImageSet(
+        images=images[..., None],
+        labels=np.repeat(np.arange(len(taken)), images_per_class),
+        class_names=[drawing.name(chr(point)) for point in taken],
+        names=[
+            f"{drawing.name(chr(point))} in {Path(file).stem}"
+            for point, part in zip(taken, parts, strict=True)
+            for file in part
+        ],
+    )
+    half = len(taken) // 2
+    return source.Source(
+        development=everything.select_classes(range(half)),
+        test=everything.select_classes(range(half, len(taken))),
+        layout=f"{domain} {script}",
+    )
+
+
+def find_typefaces(where: str | Sequence[str] = ()) -> list[str]:
+    """Finds font files; arguments and errors as of `read`. Sorted by file name."""
+    given = [where] if isinstance(where, (str, Path)) else list(where)
+    given = given or os.environ.get("CCPDML_TYPEFACES", "").split(os.pathsep)
+    places = [Path(p).expanduser() for p in (given if any(given) else FOLDERS)]
+    found = {
+        path
+        for place in places
+        for path in ([place] if place.is_file() else place.rglob("*"))
+        if path.suffix.lower() in EXTENSIONS
+    }
+    if not found:
+        raise FileNotFoundError(
+            f"Expected typefaces ({', '.join(EXTENSIONS)}) in {', '.join(map(str, places))}. "
+            "Received: none. Name a folder with `data.load.typefaces` or $CCPDML_TYPEFACES; on "
+            "Debian the packages fonts-nanum, fonts-unfonts-core, fonts-baekmuk and fonts-noto-cjk "
+            "have Hangul."
+        )
+    return [str(path) for path in sorted(found, key=lambda path: (path.name, str(path)))]
+
+
+def _check(num_classes, first_class, images_per_class, image_size, domain):
+    if domain not in DOMAINS:
+        raise ValueError(f"`domain` must be one of {DOMAINS}. Received: {domain=}")
+    if num_classes is not None and num_classes < 4:
+        raise ValueError(f"`num_classes` must be at least 4. Received: {num_classes=}")
+    if first_class < 0 or images_per_class < 2 or image_size < 8:
+        raise ValueError(
+            "`first_class` must be at least 0, `images_per_class` 2 and `image_size` 8. "
+            f"Received: {first_class=}, {images_per_class=}, {image_size=}"
+        )
+
+
+def _code_points(script):
+    """The assigned letters of a script, set of int."""
+    if isinstance(script, str):
+        if script not in SCRIPTS:
+            raise ValueError(
+                f"`script` must be one of {sorted(SCRIPTS)} or (first, last) code point. "
+                f"Received: {script=}"
+            )
+        ranges = SCRIPTS[script]
+    else:
+        ranges = (tuple(script),)
+    points = {point for first, last in ranges for point in range(first, last + 1)}
+    return {point for point in points if unicodedata.category(chr(point)).startswith("L")}
+
+
+def _owners(files, points, fewest):
+    """{code point: places in `files` of the typefaces that have it}, where those are enough."""
+    owners = {point: [] for point in points}
+    for index, file in enumerate(files):
+        for point in points & drawing.code_points(file):
+            owners[point].append(index)
+    return {point: places for point, places in owners.items() if len(places) >= fewest}
+
+
+def _draw(character, files, fonts, count, seed):
+    """{file: drawing} of `count` typefaces by lot, no two alike; fewer where there are not so many."""
+    different, seen = {}, set()
+    for index in np.random.default_rng([seed, 1, ord(character)]).permutation(len(files)):
+        picture = drawing.draw(character, fonts[files[index]])
+        key = (picture.size, picture.tobytes())
+        if picture.getbbox() and key not in seen:
+            seen.add(key)
+            different[files[index]] = picture
+        if len(different) == count:
+            break
+    return different
+
+
+def _refuse_alike(parts, count, points):
+    few = [point for part, point in zip(parts, points, strict=True) if len(part) < count]
+    if few:
+        raise ValueError(
+            f"Expected typefaces that draw each character in {count} ways. Received: fewer for "
+            f"{len(few)} characters, e.g. {drawing.name(chr(few[0]))}. Lower `images_per_class` or "
+            "add typefaces."
+        )
+
+
+def _shifted(image, key):
+    """An image of the other domain: contrast, brightness, noise, and half of the time inverted."""
+    rng = np.random.default_rng([*key, 1])
+    contrast, noise = rng.uniform(0.3, 1.0), rng.uniform(10.0, 50.0)
+    ink = image / 255.0 if rng.uniform() < 0.5 else 1.0 - image / 255.0
+    pixels = 255.0 * (rng.uniform(0.0, 1.0 - contrast) + contrast * ink)
+    return np.clip(np.round(pixels + rng.normal(0.0, noise, image.shape)), 0, 255).astype(np.uint8)
