@@ -2,9 +2,9 @@
 
 One class per character, one image per typeface, as in `glyphs`, but with as many classes as a
 script has: the 11,172 syllables of Hangul are as many as Stanford Online Products has for training.
-Two domains can be drawn: clean ones, ink white on black, and shifted ones, where every image has
-noise, a contrast and a brightness of its own, and half of them are inverted. A network trained on
-one and used on the other is what fine-tuning is about.
+They can be drawn in three domains: clean, ink white on black; noisy, where every image has noise, a
+contrast and a brightness of its own; and shifted, where half of the noisy ones are inverted as well.
+A network trained on one and used on another is what fine-tuning is about.
 """
 
 import os
@@ -25,7 +25,9 @@ SCRIPTS = {
 }
 FOLDERS = ("/usr/share/fonts", "/usr/local/share/fonts", "~/.local/share/fonts", "~/.fonts")
 EXTENSIONS = (".ttf", ".otf", ".ttc")
-DOMAINS = ("clean", "shifted")
+DOMAINS = ("clean", "noisy", "shifted")
+_CONTRAST = (0.5, 1.0)
+_NOISE = (10.0, 30.0)  # Standard deviation, in gray levels of 255.
 
 
 def read(
@@ -56,7 +58,7 @@ def read(
         first_class: classes to leave out at the beginning, int at least 0.
         images_per_class: int at least 2.
         image_size: side of the images in pixels, int at least 8.
-        domain: "clean" or "shifted".
+        domain: "clean", "noisy" or "shifted".
         seed: of the order of the characters, the typefaces, their places and the noise, int >= 0.
 
     Returns:
@@ -91,8 +93,9 @@ def read(
     images = np.stack(
         [drawing.place(p, image_size, key) for p, key in zip(pictures, places, strict=True)]
     )
-    if domain == "shifted":
-        images = np.stack([_shifted(i, key) for i, key in zip(images, places, strict=True)])
+    if domain != "clean":
+        inverted = 0.5 if domain == "shifted" else 0.0
+        images = np.stack([_noisy(i, k, inverted) for i, k in zip(images, places, strict=True)])
     everything = image_set.ImageSet(
         images=images[..., None],
         labels=np.repeat(np.arange(len(taken)), images_per_class),
@@ -192,10 +195,10 @@ def _refuse_alike(parts, count, points):
         )
 
 
-def _shifted(image, key):
-    """An image of the other domain: contrast, brightness, noise, and half of the time inverted."""
+def _noisy(image, key, inverted):
+    """An image with noise, contrast and brightness by lot, and by lot inverted."""
     rng = np.random.default_rng([*key, 1])
-    contrast, noise = rng.uniform(0.3, 1.0), rng.uniform(10.0, 50.0)
-    ink = image / 255.0 if rng.uniform() < 0.5 else 1.0 - image / 255.0
+    contrast, noise = rng.uniform(*_CONTRAST), rng.uniform(*_NOISE)
+    ink = 1.0 - image / 255.0 if rng.uniform() < inverted else image / 255.0
     pixels = 255.0 * (rng.uniform(0.0, 1.0 - contrast) + contrast * ink)
     return np.clip(np.round(pixels + rng.normal(0.0, noise, image.shape)), 0, 255).astype(np.uint8)

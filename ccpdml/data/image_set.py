@@ -9,14 +9,15 @@ import numpy.typing as npt
 
 @dataclasses.dataclass(frozen=True)
 class ImageSet:
-    """Images of a few classes: files on disk or pixels in memory.
+    """Images of a few classes: files on disk, pixels in memory, or vectors that stand for them.
 
     Attributes:
-        images: file paths, str [n]; or pixels, uint8 [n, height, width, channels].
+        images: file paths, str [n]; or pixels, uint8 [n, height, width, channels]; or features,
+            float32 [n, dim].
         labels: class of each image, int32 [n] in 0..num_classes-1.
         class_names: one name per class, tuple of str. Every class has an image, except in a
             query/gallery pair: the two share their class names.
-        names: a readable name per image, tuple of str, for pixels only; numbers if left out.
+        names: a readable name per image, tuple of str, unless it is a file; numbers if left out.
     """
 
     images: np.ndarray
@@ -26,7 +27,7 @@ class ImageSet:
 
     def __post_init__(self):
         images, labels = np.asarray(self.images), np.asarray(self.labels)
-        if images.ndim == 4 and not self.names:
+        if images.ndim > 1 and not self.names:
             object.__setattr__(self, "names", tuple(f"image {i}" for i in range(len(images))))
         _check_images(images, self.names)
         _check_labels(labels, len(images), len(self.class_names))
@@ -44,7 +45,7 @@ class ImageSet:
 
     @property
     def in_memory(self) -> bool:
-        return self.images.ndim == 4
+        return self.images.ndim > 1
 
     @property
     def paths(self) -> np.ndarray:
@@ -109,12 +110,13 @@ class Splits:
 def _check_images(images, names):
     is_paths = images.ndim == 1 and images.dtype.kind == "U"
     is_pixels = images.ndim == 4 and images.dtype == np.uint8
-    if not (is_paths or is_pixels):
+    is_features = images.ndim == 2 and images.dtype == np.float32
+    if not (is_paths or is_pixels or is_features):
         raise ValueError(
-            "`images` must be str [n] or uint8 [n, height, width, channels]. "
+            "`images` must be str [n], uint8 [n, height, width, channels] or float32 [n, dim]. "
             f"Received: dtype={images.dtype}, shape={images.shape}"
         )
-    expected = len(images) if is_pixels else 0
+    expected = 0 if is_paths else len(images)
     if len(names) != expected:
         raise ValueError(
             "`names` must name each image held in memory, and no file. "

@@ -1,5 +1,6 @@
 """The one entry to every data set: name -> class-disjoint splits."""
 
+import inspect
 from pathlib import Path
 
 import gin
@@ -8,11 +9,13 @@ from absl import logging
 
 from ccpdml.data import (
     cars,
+    characters,
     checks,
     cub,
     decoding,
     digits,
     doctor,
+    features,
     folder,
     glyphs,
     identity,
@@ -30,6 +33,8 @@ READERS = {
     "csv": table.read,
     "digits": digits.read,
     "glyphs": glyphs.read,
+    "characters": characters.read,
+    "features": features.read,
 }
 _MAX_SHOWN = 5
 
@@ -43,6 +48,7 @@ def load(
     folds: str = "ccp",
     verify_counts: bool = True,
     skip_corrupt: bool = False,
+    **options,
 ) -> image_set.Splits:
     """Reads a data set and cuts its development classes into training and validation classes.
 
@@ -57,6 +63,8 @@ def load(
         verify_counts: whether to refuse a benchmark whose counts differ from the published ones.
         skip_corrupt: whether to open every image first and leave out those that cannot be
             decoded; they are logged and counted in `info`. Takes minutes for a large data set.
+        **options: further arguments of the reader, for data sets that have some: `characters.read`
+            (`data.load.script = 'kana'` in a gin file).
 
     Returns:
         `image_set.Splits`.
@@ -65,7 +73,7 @@ def load(
         FileNotFoundError: if the data set is not there; says how to get it.
         ValueError: if the name is unknown, a fold is out of range or the data set is not whole.
     """
-    source = read(name, root)
+    source = read(name, root, **options)
     _refuse(name, checks.problems(source, verify_counts))
     source, train, validation = class_folds.split(source, folds, num_folds, fold)
     development = source.development
@@ -94,7 +102,7 @@ def load(
     return image_set.Splits(**(optional | parts), info=info)
 
 
-def read(name, root=None):
+def read(name, root=None, **options):
     """Reads a data set as it is on disk, checking nothing but its lists; see `load`.
 
     Returns:
@@ -102,7 +110,14 @@ def read(name, root=None):
     """
     if name not in READERS:
         raise ValueError(f"`name` must be one of {sorted(READERS)}. Received: {name=}")
-    return READERS[name](root)
+    known = list(inspect.signature(READERS[name]).parameters)[1:]
+    unknown = sorted(options.keys() - set(known))
+    if unknown:
+        raise ValueError(
+            f"The data set {name!r} has {'the options ' + ', '.join(known) if known else 'no options'}"
+            f" of its own. Received: {', '.join(unknown)}"
+        )
+    return READERS[name](root, **options)
 
 
 def _refuse(name, problems):

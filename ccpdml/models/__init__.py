@@ -9,6 +9,7 @@ from ccpdml.models.applications import (
     saved_network,
 )
 from ccpdml.models.encoder import build_encoder, standalone
+from ccpdml.models.feature_head import feature_head
 from ccpdml.models.inception import bn_inception
 from ccpdml.models.inputs import keep_range, scale_to_unit_range, standardize, subtract_mean_bgr
 from ccpdml.models.small import small_cnn
@@ -18,6 +19,7 @@ __all__ = [
     "build_encoder",
     "convnext_tiny",
     "efficientnet_b0",
+    "feature_head",
     "keep_range",
     "keras_application",
     "resnet50",

@@ -1,6 +1,7 @@
 """A page of pictures in rows and columns, drawn with Pillow."""
 
 import functools
+import math
 import os
 from pathlib import Path
 
@@ -103,19 +104,31 @@ def picture(images, index):
     """One of some images as a Pillow image in RGB.
 
     Args:
-        images: uint8 [n, height, width] or [n, height, width, 1 or 3], or a sequence of paths.
+        images: uint8 [n, height, width] or [n, height, width, 1 or 3], or a sequence of paths; or
+            features, float [n, dim], drawn as squares of gray from the least entry to the greatest.
         index: which, int.
 
     Raises:
-        ValueError: if the images are neither uint8 nor paths.
+        ValueError: if the images are none of these.
     """
     image = images[index]
     if isinstance(image, (str, os.PathLike)):
         return Image.open(image).convert("RGB")
     image = np.asarray(image)
+    if image.ndim == 1 and image.dtype.kind == "f":
+        image = _squares(image)
     if image.dtype != np.uint8:
         raise ValueError(f"Images must be uint8 or paths. Received: dtype={image.dtype}")
     return Image.fromarray(image.squeeze(-1) if image.shape[2:] == (1,) else image).convert("RGB")
+
+
+def _squares(vector):
+    """A vector row by row in a square, uint8 [side, side]."""
+    side = math.ceil(math.sqrt(len(vector)))
+    low, high = vector.min(), vector.max()
+    grays = np.zeros(side * side, np.uint8)
+    grays[: len(vector)] = np.round(255 * (vector - low) / max(high - low, 1e-12))
+    return grays.reshape(side, side)
 
 
 def _fitted(image, size):

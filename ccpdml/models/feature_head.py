@@ -1,0 +1,42 @@
+"""An encoder of stored features: what is trained when the network below stays as it is."""
+
+from collections.abc import Sequence
+
+import gin
+import tensorflow as tf
+
+from ccpdml import layers
+
+
+@gin.register
+def feature_head(
+    input_shape: tuple[int],
+    hidden_units: Sequence[int] = (256,),
+    embedding_size: int = 128,
+    dropout: float = 0.0,
+) -> tf.keras.Model:
+    """Dense layers with ReLU between them, then a linear embedding head.
+
+    Args:
+        input_shape: (dim,) of the features.
+        hidden_units: units of each layer before the embedding, ints; empty for a linear map.
+        embedding_size: entries of the embedding.
+        dropout: share of the features that is dropped in training, in [0, 1).
+
+    Returns:
+        Keras model [batch, dim] -> embeddings [batch, embedding_size], not normalized.
+
+    Raises:
+        ValueError: if the input is no vector: images want `build_encoder`.
+    """
+    if len(input_shape) != 1:
+        raise ValueError(
+            "`feature_head` takes vectors (`data.load.name = 'features'`); for images bind "
+            f"`train.encoder = @build_encoder`. Received: input_shape={tuple(input_shape)}"
+        )
+    inputs = tf.keras.Input(tuple(input_shape))
+    features = tf.keras.layers.Dropout(dropout)(inputs) if dropout else inputs
+    for units in hidden_units:
+        features = tf.keras.layers.Dense(units, "relu", kernel_initializer="he_normal")(features)
+    head = layers.EmbeddingHead(embedding_size, name="embedding", dtype="float32")
+    return tf.keras.Model(inputs, head(features), name="encoder")
