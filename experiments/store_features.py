@@ -1,7 +1,7 @@
-"""Stores the features that a frozen encoder has of a data set, to train a head on.
+"""Stores the features that a trained encoder has of a run's data, to train a head on them.
 
-python experiments/store_features.py --encoder=runs/characters_pretrain --output=features.npz \
-    --gin_file=gin/datasets/characters.gin
+python experiments/store_features.py --encoder=runs/characters_pretrain \
+    --gin_file=gin/characters_ms.gin --output=features.npz
 python experiments/run.py --gin_file=gin/features_ms.gin --data_root=features.npz
 """
 
@@ -10,8 +10,11 @@ from absl import app, flags
 FLAGS = flags.FLAGS
 flags.DEFINE_string("encoder", None, "Directory of a finished run, or its encoder.keras.")
 flags.DEFINE_string("output", None, "The .npz file to write.")
-flags.DEFINE_multi_string("gin_file", [], "Gin file of the data set. Repeatable.")
-flags.DEFINE_multi_string("gin_bindings", [], "A binding of `data.load`. Repeatable.")
+flags.DEFINE_multi_string(
+    "gin_file", [], "Gin file of a run on the data that are meant. Repeatable."
+)
+flags.DEFINE_multi_string("gin_bindings", [], "A binding, e.g. of `data.load`. Repeatable.")
+flags.DEFINE_string("data_root", None, "Data sets, as of run.py.")
 flags.mark_flags_as_required(["encoder", "output", "gin_file"])
 
 
@@ -19,10 +22,10 @@ def main(_):
     from ccpdml import config, data  # after the flags: --help need not wait for TensorFlow
     from ccpdml.serving import features, image_encoder
 
-    bindings = [*FLAGS.gin_bindings, "data.load.num_folds = 1"]  # Folds are cut when training.
     try:
-        config.load(FLAGS.gin_file, bindings, roots=("data.load",), unused="train")
-        splits = data.load()
+        # Folds are cut when the head is trained.
+        config.load(FLAGS.gin_file, [*FLAGS.gin_bindings, "data.load.num_folds = 1"])
+        splits = data.load(root=FLAGS.data_root) if FLAGS.data_root else data.load()
         encoder = image_encoder.load_encoder(FLAGS.encoder)
         features.write(FLAGS.output, encoder, splits.train, splits.test)
     except (ValueError, OSError) as error:

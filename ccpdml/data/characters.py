@@ -1,9 +1,9 @@
-"""Characters of a script in the typefaces of the machine: up to eleven thousand classes, no download.
+"""Characters of a script in the typefaces of the machine: thousands of classes, no download.
 
 One class per character, one image per typeface, as in `glyphs`, but with as many classes as a
-script has: the 11,172 syllables of Hangul are as many as Stanford Online Products has for training.
+script has: the 11,172 syllables of Hangul are as many as Stanford Online Products has to train on.
 They can be drawn in three domains: clean, ink white on black; noisy, where every image has noise, a
-contrast and a brightness of its own; and shifted, where half of the noisy ones are inverted as well.
+contrast and a brightness of its own; and shifted, where half of the noisy ones are inverted too.
 A network trained on one and used on another is what fine-tuning is about.
 """
 
@@ -172,7 +172,7 @@ def _owners(files, points, fewest):
 
 
 def _draw(character, files, fonts, count, seed):
-    """{file: drawing} of `count` typefaces by lot, no two alike; fewer where there are not so many."""
+    """{file: drawing} of `count` typefaces by lot, no two alike; or of fewer, if there are not."""
     different, seen = {}, set()
     for index in np.random.default_rng([seed, 1, ord(character)]).permutation(len(files)):
         picture = drawing.draw(character, fonts[files[index]])

@@ -39,7 +39,7 @@ def read(root: str | Path | None = None) -> source.Source:
     try:
         with np.load(file, allow_pickle=False) as arrays:
             vectors, labels = (_one_of(arrays, names) for names in (VECTORS, CLASSES))
-            split, names = (arrays[n] if n in arrays else None for n in ("split", "paths"))
+            split, names = (arrays.get(name) for name in ("split", "paths"))
     except (ValueError, OSError, KeyError) as error:
         raise ValueError(f"{file}: expected arrays without pickles. {error}") from error
     _check(file, vectors, labels, split)
@@ -49,7 +49,10 @@ def read(root: str | Path | None = None) -> source.Source:
     is_train = split == "train"
     folder.check_disjoint(file, *(labels[part].tolist() for part in (is_train, ~is_train)))
     return source.Source(
-        *(_set(vectors[p], labels[p], None if names is None else names[p]) for p in (is_train, ~is_train)),
+        *(
+            _set(vectors[p], labels[p], None if names is None else names[p])
+            for p in (is_train, ~is_train)
+        ),
         layout=f"{len(vectors)} vectors of {vectors.shape[1]}",
     )
 

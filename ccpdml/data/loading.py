@@ -113,9 +113,9 @@ def read(name, root=None, **options):
     known = list(inspect.signature(READERS[name]).parameters)[1:]
     unknown = sorted(options.keys() - set(known))
     if unknown:
+        options = f"the options {', '.join(known)}" if known else "no options"
         raise ValueError(
-            f"The data set {name!r} has {'the options ' + ', '.join(known) if known else 'no options'}"
-            f" of its own. Received: {', '.join(unknown)}"
+            f"The data set {name!r} has {options} of its own. Received: {', '.join(unknown)}"
         )
     return READERS[name](root, **options)
 

@@ -1,5 +1,9 @@
 """Stanford Online Products: 22,634 products in 12 super-classes, split by its own two lists."""
 
+from pathlib import Path
+
+from PIL import Image
+
 from ccpdml.data import benchmark, listing
 from ccpdml.data.source import Source, files
 
@@ -49,3 +53,34 @@ BENCHMARK = benchmark.Benchmark(
     how_to_get="unpack Stanford_Online_Products.zip, linked (Google Drive) from "
     "https://github.com/rksltnl/Deep-Metric-Learning-CVPR16",
 )
+
+
+def write(source: Source, root: str | Path) -> Path:
+    """Writes images in memory as files in this layout: a data set of real size to try things on.
+
+    Args:
+        source: classes to develop and to test on, uint8 [n, height, width, 1 or 3].
+        root: folder of data sets; the files go to `Stanford_Online_Products/` in it.
+
+    Returns:
+        The folder written.
+
+    Raises:
+        FileExistsError: if it is there already.
+    """
+    folder = Path(root) / BENCHMARK.folders[0]
+    home = folder / "drawn_final"  # The one super-class.
+    home.mkdir(parents=True)
+    first_class, image_id = 1, 0
+    for name, part in (("Ebay_train.txt", source.development), ("Ebay_test.txt", source.test)):
+        rows = [" ".join(HEADER)]
+        for pixels, label in zip(part.images, part.labels.tolist(), strict=True):
+            image_id += 1
+            path = f"{home.name}/{first_class + label}_{image_id}.png"
+            Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(
+                folder / path
+            )
+            rows.append(f"{image_id} {first_class + label} 1 {path}")
+        (folder / name).write_text("\n".join(rows) + "\n", encoding="utf-8")
+        first_class += part.num_classes
+    return folder

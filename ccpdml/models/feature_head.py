@@ -5,8 +5,6 @@ from collections.abc import Sequence
 import gin
 import tensorflow as tf
 
-from ccpdml import layers
-
 
 @gin.register
 def feature_head(
@@ -38,5 +36,6 @@ def feature_head(
     features = tf.keras.layers.Dropout(dropout)(inputs) if dropout else inputs
     for units in hidden_units:
         features = tf.keras.layers.Dense(units, "relu", kernel_initializer="he_normal")(features)
-    head = layers.EmbeddingHead(embedding_size, name="embedding", dtype="float32")
+    # Keras's own layer: the encoder then loads where this package is not installed.
+    head = tf.keras.layers.Dense(embedding_size, use_bias=False, name="embedding", dtype="float32")
     return tf.keras.Model(inputs, head(features), name="encoder")
