@@ -14,7 +14,7 @@ BELOW = {
     "losses": {"ops", "layers"},
     "models": {"ops", "layers"},
     "reports": {"metrics"},
-    "serving": {"ops", "data", "metrics", "reports"},
+    "serving": {"ops", "models", "data", "metrics", "reports"},
     "training": {
         *("ops", "layers", "losses", "models", "data", "metrics", "reports", "serving", "config"),
     },

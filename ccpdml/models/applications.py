@@ -5,7 +5,7 @@ from pathlib import Path
 import gin
 import tensorflow as tf
 
-from ccpdml.models import inputs
+from ccpdml.models import inputs, keras_files
 
 # Modules of `tf.keras.applications` by what their networks take; the others scale to [-1, 1].
 _BGR = ("resnet", "vgg16", "vgg19")
@@ -100,9 +100,10 @@ def saved_network(
         Keras model [batch, height, width, channels] -> feature map.
 
     Raises:
-        ValueError: if it takes other images or gives no feature map.
+        ValueError: if it takes other images or gives no feature map, or names anything but layers
+            of Keras and what you registered with it.
     """
-    model = tf.keras.models.load_model(path, compile=False)
+    model = keras_files.load(path)
     expected, given = tuple(model.input_shape[1:]), tuple(input_shape)
     fits = all(want in (None, have) for want, have in zip(expected, given, strict=True))
     if not fits or len(model.output_shape) != 4:

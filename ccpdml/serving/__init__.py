@@ -6,6 +6,7 @@ from ccpdml.serving.exporting import ExportError, export
 from ccpdml.serving.image_encoder import ImageEncoder, load_encoder
 from ccpdml.serving.looking import UnreadableImageError
 from ccpdml.serving.neighbors import embed_queries, search
+from ccpdml.serving.registered import Parameter, register_preprocessing, register_view
 from ccpdml.serving.results import Results
 from ccpdml.serving.sources import ImageFiles, find_images
 
@@ -15,6 +16,7 @@ __all__ = [
     "ExportError",
     "ImageEncoder",
     "ImageFiles",
+    "Parameter",
     "Results",
     "UnreadableImageError",
     "embed_images",
@@ -23,5 +25,7 @@ __all__ = [
     "find_images",
     "load_encoder",
     "read_embeddings",
+    "register_preprocessing",
+    "register_view",
     "search",
 ]

@@ -2,17 +2,20 @@
 
 It is kept beside `encoder.keras` as `encoder.json`:
 
-    {"view": {"name": "ccpdml.data.views:CenterCrop", "size": 227, "short_side": 256},
-     "preprocess": "ccpdml.models.inputs:scale_to_unit_range", ...}
+    {"view": {"name": "CenterCrop", "size": 227, "short_side": 256},
+     "preprocess": "scale_to_unit_range",
+     "in_numbers": {...}, ...}
 
 `view` makes uint8 pixels of the bytes of a file, `preprocess` makes the encoder's input of a batch
-of pixels (null: they are taken as they are). Names are "module:name" of whatever can be imported.
+of pixels (null: they are taken as they are). Both are names in the table of `serving.registered`:
+the file is data, and nothing is imported because it says so. `in_numbers` says the same for
+programs that do it themselves; it is not read back.
 """
 
-import importlib
 import importlib.metadata
 import inspect
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +23,17 @@ import tensorflow as tf
 
 from ccpdml import files
 from ccpdml.data import views
+from ccpdml.serving import registered
 
 FILE_NAME = "encoder.json"
 
 
-def describe(model, view, preprocess, normalization):
+def describe(
+    model: tf.keras.Model,
+    view: object,
+    preprocess: Callable,
+    normalization: tf.keras.layers.Layer | None,
+) -> dict:
     """Describes how the encoder of a run is to be used.
 
     Args:
@@ -34,12 +43,18 @@ def describe(model, view, preprocess, normalization):
         normalization: layer that the model ends in; stated for readers, not read again.
 
     Returns:
-        Dict ready for JSON. What cannot be named, such as a lambda, is the string "unknown".
+        Dict ready for JSON. What is not registered, such as a lambda, is the string "unknown".
     """
+    input_shape = tuple(model.input_shape[1:])
+    view, entry = _of_files(view, input_shape)
     return {
-        "input_shape": list(model.input_shape[1:]),
-        "view": _describe_view(view, model.input_shape[1:]),
-        "preprocess": _describe_preprocess(preprocess, model.input_shape[1:]),
+        "input_shape": list(input_shape),
+        "view": _describe_view(view, entry),
+        "preprocess": _describe_preprocess(preprocess, input_shape),
+        "in_numbers": {
+            "pixels": entry.numbers(view) if entry and entry.numbers else "unknown",
+            "input": _affine(preprocess, input_shape) or "unknown",
+        },
         "normalization": type(normalization).__name__,
         "embedding_size": model.output_shape[-1],
         "tensorflow": tf.__version__,
@@ -61,37 +76,48 @@ def read(encoder_path: str | Path) -> dict:
     """
     path = Path(encoder_path).with_name(FILE_NAME)
     if not path.is_file():
-        example = {"view": {"name": "ccpdml.data.views:CenterCrop", "size": 227, "short_side": 256}}
-        example |= {"preprocess": "ccpdml.models.inputs:scale_to_unit_range"}
+        example = {"view": {"name": "CenterCrop", "size": 227, "short_side": 256}}
+        example |= {"preprocess": "scale_to_unit_range"}
         raise FileNotFoundError(
             f"Expected {path} beside the encoder: it says how image files become its input. The "
             "command that trained the run writes it, given again; for an encoder of another "
             f"origin, write it: {json.dumps(example)}"
         )
     try:
-        description = json.loads(path.read_text())
+        description = json.loads(path.read_text(encoding="utf-8"))
         missing = {"view", "preprocess"} - description.keys()
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path}: expected a JSON object. Received: {error}") from error
     unknown = [name for name in ("view", "preprocess") if description.get(name) == "unknown"]
     if missing or unknown:
         raise ValueError(
-            f"{path}: expected `view` and `preprocess` as names that can be imported "
-            f"('module:name'). Received: {', '.join([*missing, *unknown])} missing or unknown. "
-            "Put the function or class into a module and name it there."
+            f"{path}: expected `view` and `preprocess` as registered names. Received: "
+            f"{', '.join([*missing, *unknown])} missing or unknown. Register your class or "
+            "function (serving.register_view, serving.register_preprocessing) and name it there."
         )
+    try:
+        view_of(description), preprocess_of(description)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     return description
 
 
 def view_of(description: dict) -> object:
-    """Builds the view that a description names."""
-    arguments = dict(description["view"])
-    return _imported(arguments.pop("name"))(**arguments)
+    """Builds the view that a description names.
+
+    Raises:
+        ValueError: if it is not registered, or a parameter is none of its own.
+    """
+    return registered.view(description["view"])
 
 
-def preprocess_of(description: dict):
-    """The function that a description names; None where there is none."""
-    return None if description["preprocess"] is None else _imported(description["preprocess"])
+def preprocess_of(description: dict) -> Callable:
+    """The function that a description names; the identity where there is none.
+
+    Raises:
+        ValueError: if it is not registered.
+    """
+    return registered.preprocessing(description["preprocess"])
 
 
 def written_by(description: dict) -> str:
@@ -99,43 +125,65 @@ def written_by(description: dict) -> str:
     return f"this one: Keras {description.get('keras', 'unknown')}"
 
 
-def _imported(name):
-    module, _, attribute = name.partition(":")
-    try:
-        return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(
-            f"The encoder's description names {name!r}, which cannot be imported: {error}. "
-            "PYTHONPATH must reach the module it was trained with."
-        ) from error
+def _of_files(view, input_shape):
+    """The view that is to be given files, and its entry in the table; None for what there is not.
+
+    After training on pixels in memory nothing is known of files but the size they must have.
+    """
+    is_plain = isinstance(view, views.Plain) and input_shape[-1] in (1, 3)
+    view = views.Resize(*input_shape) if is_plain else view
+    return view, registered.entry_of(view)
 
 
-def _describe_view(view, input_shape):
-    if not view.reads_files:
-        # Trained on pixels in memory; what was done to them then needs no file.
-        is_plain = isinstance(view, views.Plain) and input_shape[-1] in (1, 3)
-        view = views.Resize(*input_shape) if is_plain else None
-    if not hasattr(view, "of_bytes"):
+def _describe_view(view, entry):
+    if entry is None:
         return "unknown"
-    names = inspect.signature(type(view)).parameters
-    described = {"name": _name(type(view))} | {name: getattr(view, name) for name in names}
-    return described if described["name"] else "unknown"
+    return {"name": entry.name} | {name: getattr(view, name) for name in entry.parameters}
 
 
 def _describe_preprocess(preprocess, input_shape):
     if preprocess is tf.identity:
         return None
     # Gin wraps what it hands over; what it binds for it would be lost with the wrapper.
-    name = _name(inspect.unwrap(preprocess))
+    name = registered.name_of(inspect.unwrap(preprocess))
     if name is None:
         return "unknown"
     probe = np.random.default_rng(0).integers(256, size=(2, *input_shape), dtype=np.uint8)
-    same = np.array_equal(_imported(name)(probe), preprocess(probe))
+    same = np.array_equal(registered.preprocessing(name)(probe), preprocess(probe))
     return name if same else "unknown"
 
 
-def _name(thing):
-    """ "module:name" of a class or function, or None if that does not lead back to it."""
-    module, name = getattr(thing, "__module__", None), getattr(thing, "__qualname__", "<")
-    found = getattr(importlib.import_module(module), name, None) if module else None
-    return None if found is None else f"{module}:{name}"
+def _affine(preprocess, input_shape):
+    """What preprocessing does to each channel, in numbers; None if it does more than that.
+
+    They are found by trying it: on black, on white in one channel, and on noise to see whether
+    they say all.
+    """
+    channels = input_shape[-1]
+    probe = np.zeros((channels + 1, *input_shape), np.uint8)
+    for channel in range(channels):
+        probe[channel, ..., channel] = 255
+    noise = np.random.default_rng(0).integers(256, size=(2, *input_shape), dtype=np.uint8)
+    found, expected = (np.asarray(preprocess(each), np.float64) for each in (probe, noise))
+    if found.shape != probe.shape:
+        return None
+    black = found[-1, 0, 0]
+    steps = found[:-1, 0, 0] - black  # [from channel, to channel]
+    order = np.abs(steps).argmax(axis=0)
+    scale = steps[order, np.arange(channels)] / 255
+    if not (np.isfinite(black).all() and np.isfinite(scale).all() and scale.all()):
+        return None
+    scale = np.array([float(f"{each:.7g}") for each in scale])
+    mean = np.array([float(f"{each:.7g}") for each in -black / scale]) + 0.0
+    again = (noise[..., order] - mean) * scale
+    if not np.allclose(again, expected, rtol=0, atol=1e-5 * np.abs(255 * scale).max()):
+        return None
+    names = "RGB" if channels == 3 else "Y" * channels
+    return {
+        "channel_order": "".join(names[each] for each in order),
+        "mean": mean.tolist(),
+        "scale": scale.tolist(),
+        "formula": "(pixels in that order of channels - mean) * scale",
+        "layout": ["image", *("height", "width", "channel")[: len(input_shape)]],
+        "dtype": "float32",
+    }

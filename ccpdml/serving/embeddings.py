@@ -198,7 +198,7 @@ def write(
 def _read(path):
     if not zipfile.is_zipfile(path):
         raise ValueError("no .npz archive")
-    with np.load(path) as arrays:
+    with np.load(path, allow_pickle=False) as arrays:
         if not NEEDED.issubset(arrays):
             raise ValueError(f"one with {', '.join(sorted(arrays)) or 'nothing'}")
         fields = {name: arrays[name] for name in (*NEEDED, "digests") if name in arrays}

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from ccpdml.models import keras_files
 from ccpdml.serving import description as descriptions
 from ccpdml.serving import looking
 
@@ -100,7 +101,8 @@ def load_encoder(path: str | Path) -> ImageEncoder:
 
     Raises:
         FileNotFoundError: if it is not there, or nothing says how its input is made.
-        ValueError: if the file cannot be read by this version of Keras.
+        ValueError: if the file cannot be read by this version of Keras, or if one of the two files
+            names what is not registered: they are data, and nothing that they name is imported.
     """
     path = Path(path)
     file = path / "encoder.keras" if path.is_dir() else path
@@ -111,6 +113,7 @@ def load_encoder(path: str | Path) -> ImageEncoder:
         )
     description = descriptions.read(file)
     view, preprocess = descriptions.view_of(description), descriptions.preprocess_of(description)
+    keras_files.check(file)
     try:
         model = tf.keras.models.load_model(file, compile=False)
     except (ValueError, TypeError, OSError, KeyError, AttributeError) as error:

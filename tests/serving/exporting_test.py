@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ccpdml import layers, serving
+from ccpdml import data, layers, models, serving
 from ccpdml.serving import converters, exporting
 from tests.serving import fixtures
 
@@ -86,7 +86,7 @@ def test_converted_networks_are_the_encoder(tmp_path, name, normalization):
     assert exported(name, encoder, tmp_path / "out") <= 1e-5
     assert (tmp_path / "out" / f"encoder.{name}").stat().st_size > 1000
     about = json.loads((tmp_path / "out" / "encoder.json").read_text())
-    assert about["preprocess"] == "ccpdml.models.inputs:scale_to_unit_range"
+    assert about["preprocess"] == "scale_to_unit_range"
     assert about["largest_differences"].keys() == {name}
 
 
@@ -147,3 +147,91 @@ def test_without_onnx_the_error_says_what_to_install(encoder, tmp_path, monkeypa
 def test_the_images_of_the_check_are_both_kinds_of_files():
     contents = exporting.sample_contents()
     assert {each[:4] for each in contents} == {b"\xff\xd8\xff\xe0", b"\x89PNG"}
+
+
+def test_the_description_in_numbers_is_enough_to_make_the_input(tmp_path):
+    """An image that was made ready by NumPy alone, from what encoder.json says in numbers."""
+    view, preprocess = data.views.CenterCrop(size=24, short_side=17), models.subtract_mean_bgr
+    network = tf.keras.Sequential([tf.keras.Input((24, 24, 3)), tf.keras.layers.Flatten()])
+    about = serving.description.describe(network, view, preprocess, None)
+    assert about["view"] == {"name": "CenterCrop", "size": 24, "short_side": 17}
+    about = json.loads(json.dumps(about))["in_numbers"]
+    pixels = np.random.default_rng(0).integers(256, size=(33, 50, 3), dtype=np.uint8)
+    contents = tf.io.encode_png(pixels)
+    expected = preprocess(view.of_bytes(contents)[None])[0]
+
+    short = about["pixels"]["resize"]["shorter_side"]
+    image = pixels.astype(np.float64)
+    for axis, side in enumerate((short, 50 * short // 33)):
+        places = (np.arange(side) + 0.5) * pixels.shape[axis] / side - 0.5
+        low = np.floor(places).astype(int)
+        share = (places - low).reshape(-1, *[1] * (2 - axis))
+        first, second = (
+            np.take(image, np.clip(each, 0, pixels.shape[axis] - 1), axis)
+            for each in (low, low + 1)
+        )
+        image = first * (1 - share) + second * share
+    crop = about["pixels"]["crop"]
+    canvas = np.full((crop["height"], crop["width"], 3), crop["outside_of_the_image"], float)
+    top, left = int((17 - 24) / 2), int((25 - 24) / 2)  # As "top" and "left" say: -3 and 0.
+    canvas[-top : -top + 17] = image[:, left : left + 24]
+    channels = ["RGB".index(name) for name in about["input"]["channel_order"]]
+    result = np.round(canvas)[..., channels] - about["input"]["mean"]
+    np.testing.assert_allclose(result * about["input"]["scale"], expected, atol=1.01)
+    assert np.abs(result * about["input"]["scale"] - expected).mean() < 0.01
+
+
+@pytest.mark.parametrize(
+    "convention", [models.keep_range, models.standardize, models.scale_to_unit_range]
+)
+def test_conventions_are_told_in_numbers(convention):
+    network = tf.keras.Sequential([tf.keras.Input((8, 8, 3)), tf.keras.layers.Flatten()])
+    view = data.views.Resize(8, 8)
+    about = serving.description.describe(network, view, convention, None)["in_numbers"]["input"]
+    pixels = np.random.default_rng(1).integers(256, size=(8, 8, 3))
+    expected = convention(pixels.astype(np.uint8))
+    np.testing.assert_allclose(
+        (pixels - about["mean"]) * about["scale"], expected, rtol=1e-5, atol=1e-5
+    )
+
+
+def test_preprocessing_that_is_more_than_mean_and_scale_is_not_told_in_numbers():
+    network = tf.keras.Sequential([tf.keras.Input((8, 8, 3)), tf.keras.layers.Flatten()])
+    for function in (
+        lambda x: tf.cast(x, tf.float32) ** 2,
+        lambda x: tf.cast(x, tf.float32)[:, 1:],
+    ):
+        view = data.views.Resize(8, 8)
+        about = serving.description.describe(network, view, function, None)
+        assert (about["preprocess"], about["in_numbers"]["input"]) == ("unknown", "unknown")
+
+
+def test_own_views_and_preprocessing_are_served_once_they_are_registered(tmp_path):
+    @serving.register_view("corner", side=serving.Parameter(int, 1, 99))
+    class Corner:
+        reads_files = True
+
+        def __init__(self, side):
+            self.side = side
+
+        def of_bytes(self, contents):
+            image = tf.io.decode_png(contents, channels=3)
+            return tf.ensure_shape(image[: self.side, : self.side], [self.side, self.side, 3])
+
+    @serving.register_preprocessing("halved")
+    def halved(images):
+        return tf.cast(images, tf.float32) / 2
+
+    network = tf.keras.Sequential([tf.keras.Input((4, 4, 3)), tf.keras.layers.Flatten()])
+    network.save(tmp_path / "encoder.keras")
+    about = serving.description.describe(network, Corner(4), halved, None)
+    assert about["in_numbers"]["pixels"] == "unknown"
+    serving.description.write(tmp_path / "encoder.json", about)
+    encoder = serving.load_encoder(tmp_path)
+    image = np.full((6, 6, 3), 10, np.uint8)
+    contents = tf.io.encode_png(image)[None]
+    np.testing.assert_array_equal(encoder.embed_bytes(contents), np.full([1, 48], 5))
+    with pytest.raises(ValueError, match="registered already.*CenterCrop"):
+        serving.register_view("CenterCrop")(Corner)
+    with pytest.raises(ValueError, match="'side': 'int in 1..99'.*Received: 'side': 100"):
+        serving.description.view_of({"view": {"name": "corner", "side": 100}})
