@@ -7,6 +7,7 @@ import gin
 import numpy as np
 from absl import logging
 
+from ccpdml.bounds import Count, Whole, checked
 from ccpdml.data import (
     cars,
     characters,
@@ -40,11 +41,12 @@ _MAX_SHOWN = 5
 
 
 @gin.configurable(module="data")
+@checked
 def load(
     name: str,
     root: str | Path | None = None,
-    fold: int = 0,
-    num_folds: int = 4,
+    fold: Whole = 0,
+    num_folds: Count = 4,
     folds: str = "ccp",
     verify_counts: bool = True,
     skip_corrupt: bool = False,

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from absl import logging
 
+from ccpdml.bounds import Count, Whole, checked
+
 
 @gin.register
 class ClassBalancedSampler:
@@ -29,8 +31,13 @@ class ClassBalancedSampler:
         ValueError: if P or M does not fit the classes.
     """
 
+    @checked
     def __init__(
-        self, labels: npt.ArrayLike, classes_per_batch: int, samples_per_class: int, seed: int = 0
+        self,
+        labels: npt.ArrayLike,
+        classes_per_batch: Count,
+        samples_per_class: Count,
+        seed: Whole = 0,
     ):
         self._images_of_class = _images_of_class(labels)
         self.num_classes = len(self._images_of_class)

@@ -9,6 +9,7 @@ seeds, equal views. A view of a file in which nothing is random also has `of_byt
 import gin
 import tensorflow as tf
 
+from ccpdml.bounds import Count, Positive, Share, Whole, checked
 from ccpdml.data import decoding
 
 
@@ -33,9 +34,8 @@ class RandomShift:
 
     reads_files = False
 
-    def __init__(self, max_pixels: int = 2):
-        if max_pixels < 0:
-            raise ValueError(f"`max_pixels` must be at least 0. Received: {max_pixels=}")
+    @checked
+    def __init__(self, max_pixels: Whole = 2):
         self.max_pixels = max_pixels
 
     def __call__(self, images: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
@@ -73,15 +73,14 @@ class RandomResizedCrop:
 
     reads_files = True
 
+    @checked
     def __init__(
         self,
-        size: int = 227,
-        area: tuple[float, float] = (0.16, 1.0),
-        aspect: tuple[float, float] = (3 / 4, 4 / 3),
+        size: Count = 227,
+        area: tuple[Share, Share] = (0.16, 1.0),
+        aspect: tuple[Positive, Positive] = (3 / 4, 4 / 3),
         mirror: bool = True,
     ):
-        if size < 1:
-            raise ValueError(f"`size` must be at least 1. Received: {size=}")
         if not 0 < area[0] <= area[1] <= 1 or not 0 < aspect[0] <= aspect[1]:
             raise ValueError(
                 "`area` must be (smallest, largest) in (0, 1] and `aspect` likewise above 0. "
@@ -137,11 +136,8 @@ class CenterCrop(_Fixed):
     Source: the evaluation view of the original implementation.
     """
 
-    def __init__(self, size: int = 227, short_side: int = 256):
-        if min(size, short_side) < 1:
-            raise ValueError(
-                f"`size` and `short_side` must be at least 1. Received: {size=}, {short_side=}"
-            )
+    @checked
+    def __init__(self, size: Count = 227, short_side: Count = 256):
         self.size, self.short_side = size, short_side
 
     def of_bytes(self, contents: tf.Tensor) -> tf.Tensor:
@@ -168,12 +164,10 @@ class Resize(_Fixed):
         channels: 3 for RGB, 1 for grey.
     """
 
-    def __init__(self, height: int, width: int, channels: int = 3):
-        if min(height, width) < 1 or channels not in (1, 3):
-            raise ValueError(
-                "`height` and `width` must be at least 1, `channels` 1 or 3. "
-                f"Received: {height=}, {width=}, {channels=}"
-            )
+    @checked
+    def __init__(self, height: Count, width: Count, channels: Count = 3):
+        if channels not in (1, 3):
+            raise ValueError(f"`channels` must be 1 or 3. Received: {channels=}")
         self.height, self.width, self.channels = height, width, channels
 
     def of_bytes(self, contents: tf.Tensor) -> tf.Tensor:

@@ -1,8 +1,11 @@
 """Heads: from features to the embedding, and from the embedding to distances to proxies."""
 
+from typing import Annotated
+
 import gin
 import tensorflow as tf
 
+from ccpdml.bounds import Count, Range, checked
 from ccpdml.ops import distances
 
 
@@ -16,7 +19,10 @@ class EmbeddingHead(tf.keras.layers.Dense):
         use_bias: whether to add a bias; the paper's head has none.
     """
 
-    def __init__(self, embedding_size: int = 128, use_bias: bool = False, **kwargs):
+    @checked
+    def __init__(
+        self, embedding_size: Annotated[int, Range(2)] = 128, use_bias: bool = False, **kwargs
+    ):
         super().__init__(embedding_size, use_bias=use_bias, **kwargs)
 
     def get_config(self) -> dict:
@@ -30,25 +36,19 @@ class MultiProxyHead(tf.keras.layers.Layer):
     """Trainable proxies: [batch, dim] -> distances [batch, num_classes, proxies_per_class].
 
     Args:
-        num_classes: classes of the training split, int above 0.
-        proxies_per_class: points that stand for each class, int above 0.
+        num_classes: classes of the training split, int.
+        proxies_per_class: points that stand for each class, int.
 
     Attributes:
         proxies: float32 [num_classes, proxies_per_class, dim], whatever the dtype policy.
 
     Raises:
-        ValueError: if an argument is not above 0.
+        ValueError: if an argument is not a whole number above 0.
     """
 
-    def __init__(self, num_classes: int, proxies_per_class: int = 8, **kwargs):
+    @checked
+    def __init__(self, num_classes: Count, proxies_per_class: Count = 8, **kwargs):
         super().__init__(**({"dtype": "float32", "autocast": False} | kwargs))
-        if num_classes < 1:
-            raise ValueError(f"`num_classes` must be above 0. Received: {num_classes=}")
-        if proxies_per_class < 1:
-            raise ValueError(
-                "`MultiProxyHead.proxies_per_class` must be above 0: a class without a proxy has "
-                f"nothing to be near to. Received: {proxies_per_class=}"
-            )
         self.num_classes = num_classes
         self.proxies_per_class = proxies_per_class
 

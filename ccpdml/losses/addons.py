@@ -3,6 +3,7 @@
 import gin
 import tensorflow as tf
 
+from ccpdml.bounds import NonNegative, checked
 from ccpdml.losses.criterion import Criterion
 from ccpdml.ops import distances, masks
 
@@ -26,7 +27,8 @@ class AddonsLoss(Criterion):
 
     NAMES = ("triplet_semihard", "triplet_hard", "npairs", "lifted_struct", "contrastive")
 
-    def __init__(self, name: str = "triplet_semihard", margin: float | None = None, **kwargs):
+    @checked
+    def __init__(self, name: str = "triplet_semihard", margin: NonNegative | None = None, **kwargs):
         if name not in self.NAMES:
             raise ValueError(f"`name` must be one of {self.NAMES}. Received: {name=}")
         super().__init__(name=name, **kwargs)

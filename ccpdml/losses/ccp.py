@@ -4,6 +4,7 @@ import gin
 import tensorflow as tf
 
 from ccpdml import layers
+from ccpdml.bounds import Count, NonNegative, checked
 from ccpdml.losses.compare import compare
 from ccpdml.losses.criterion import Criterion
 
@@ -30,13 +31,14 @@ class ChanceConstrainedLoss(Criterion):
     Source: the paper, section 4; the weights from the original program.
     """
 
+    @checked
     def __init__(
         self,
         loss: tf.keras.layers.Layer,
-        num_classes: int,
-        proxies_per_class: int = 8,
-        pair_weight: float = 0.1,
-        proxy_weight: float = 1.0,
+        num_classes: Count,
+        proxies_per_class: Count = 8,
+        pair_weight: NonNegative = 0.1,
+        proxy_weight: NonNegative = 1.0,
         **kwargs,
     ):
         super().__init__(**kwargs)

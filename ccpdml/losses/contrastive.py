@@ -3,6 +3,7 @@
 import gin
 import tensorflow as tf
 
+from ccpdml.bounds import Cosine, NonNegative, checked
 from ccpdml.losses.pair_loss import PairLoss
 from ccpdml.ops import reduction
 
@@ -21,7 +22,8 @@ class ContrastiveLoss(PairLoss):
     Source: Lemma 4.1 of the paper; Hadsell, Chopra and LeCun (2006) for one margin.
     """
 
-    def __init__(self, pos_margin: float = 0.0, neg_margin: float = 0.5, **kwargs):
+    @checked
+    def __init__(self, pos_margin: NonNegative = 0.0, neg_margin: NonNegative = 0.5, **kwargs):
         super().__init__(**kwargs)
         self.pos_margin = pos_margin
         self.neg_margin = neg_margin
@@ -51,7 +53,8 @@ class CosineContrastiveLoss(PairLoss):
 
     distance = "negative_cosine"
 
-    def __init__(self, margin: float = 0.5, **kwargs):
+    @checked
+    def __init__(self, margin: Cosine = 0.5, **kwargs):
         super().__init__(**kwargs)
         self.margin = margin
 

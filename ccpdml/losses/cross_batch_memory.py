@@ -3,6 +3,7 @@
 import gin
 import tensorflow as tf
 
+from ccpdml.bounds import Count, NonNegative, Whole, checked
 from ccpdml.losses import state
 from ccpdml.losses.criterion import Criterion
 from ccpdml.ops import distances, masks
@@ -33,23 +34,19 @@ class CrossBatchMemory(Criterion):
     Source: Wang et al., "Cross-Batch Memory for Embedding Learning" (2020), algorithm 1.
     """
 
+    @checked
     def __init__(
         self,
         loss: tf.keras.layers.Layer,
-        memory_size: int = 1024,
-        warmup_steps: int = 1000,
-        pair_weight: float = 1.0,
-        memory_weight: float = 1.0,
+        memory_size: Count = 1024,
+        warmup_steps: Whole = 1000,
+        pair_weight: NonNegative = 1.0,
+        memory_weight: NonNegative = 1.0,
         wait_until_full: bool = False,
         exclude_own_copy: bool = True,
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if memory_size < 1 or warmup_steps < 0:
-            raise ValueError(
-                "`memory_size` must be above 0 and `warmup_steps` not below it. "
-                f"Received: {memory_size=}, {warmup_steps=}"
-            )
         self.loss = loss
         self.memory_size = memory_size
         self.warmup_steps = warmup_steps

@@ -3,6 +3,7 @@
 import gin
 import tensorflow as tf
 
+from ccpdml.bounds import Cosine, Count, NonNegative, Positive, checked
 from ccpdml.losses import state
 from ccpdml.losses.proxy_anchor import ProxyAnchorLoss, anchored_on_proxies
 from ccpdml.ops import distances, masks, normalization
@@ -30,15 +31,16 @@ class HierarchicalProxyAnchorLoss(ProxyAnchorLoss):
         levels. The supplement names no setting for it; these are our choice.
     """
 
+    @checked
     def __init__(
         self,
-        num_classes: int,
-        margin: float = 0.1,
-        alpha: float = 32.0,
-        num_groups: int | None = None,
-        group_weight: float = 0.1,
-        refresh_steps: int = 250,
-        iterations: int = 10,
+        num_classes: Count,
+        margin: Cosine = 0.1,
+        alpha: Positive = 32.0,
+        num_groups: Count | None = None,
+        group_weight: NonNegative = 0.1,
+        refresh_steps: Count = 250,
+        iterations: Count = 10,
         **kwargs,
     ):
         super().__init__(num_classes, margin, alpha, **kwargs)

@@ -3,6 +3,7 @@
 import gin
 import tensorflow as tf
 
+from ccpdml.bounds import Count, NonNegative, checked
 from ccpdml.losses.criterion import Criterion
 from ccpdml.losses.pair_loss import PairLoss
 from ccpdml.ops import distances as pairwise
@@ -26,11 +27,12 @@ class MarginLoss(PairLoss):
         means are the original program's (the paper divides by all paying pairs at once).
     """
 
+    @checked
     def __init__(
         self,
-        margin: float = 0.2,
-        beta: float = 1.2,
-        nu: float = 0.0,
+        margin: NonNegative = 0.2,
+        beta: NonNegative = 1.2,
+        nu: NonNegative = 0.0,
         learn_beta: bool = False,
         **kwargs,
     ):
@@ -71,12 +73,13 @@ class ClassMarginLoss(Criterion):
     Source: Wu et al., "Sampling Matters in Deep Embedding Learning" (2017), section 4.2.
     """
 
+    @checked
     def __init__(
         self,
-        num_classes: int,
-        margin: float = 0.2,
-        beta: float = 1.2,
-        nu: float = 0.0,
+        num_classes: Count,
+        margin: NonNegative = 0.2,
+        beta: NonNegative = 1.2,
+        nu: NonNegative = 0.0,
         miner: tf.keras.layers.Layer | None = None,
         **kwargs,
     ):

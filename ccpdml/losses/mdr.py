@@ -1,11 +1,13 @@
 """Multi-level distance regularization."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import gin
 import tensorflow as tf
 
 from ccpdml import layers
+from ccpdml.bounds import Length, NonNegative, Rate, Real, checked
 from ccpdml.losses import state
 from ccpdml.losses.criterion import Criterion
 from ccpdml.ops import distances, masks, precision
@@ -35,13 +37,14 @@ class DistanceRegularizedLoss(Criterion):
     Source: Kim and Park, "Multi-Level Distance Regularization for Deep Metric Learning" (2021).
     """
 
+    @checked
     def __init__(
         self,
         loss: tf.keras.layers.Layer,
-        levels: Sequence[float] = (-3.0, 0.0, 3.0),
-        level_weight: float = 1.0,
-        level_decay: float = 0.01,
-        momentum: float = 0.9,
+        levels: Annotated[Sequence[Real], Length(1)] = (-3.0, 0.0, 3.0),
+        level_weight: NonNegative = 1.0,
+        level_decay: NonNegative = 0.01,
+        momentum: Rate = 0.9,
         **kwargs,
     ):
         super().__init__(**({"normalization": layers.NoNormalization()} | kwargs))

@@ -1,10 +1,11 @@
 """Miners choose the pairs that a pair loss sees: (distances, positive, negative) -> two masks."""
 
-from typing import Self
+from typing import Annotated, Self
 
 import gin
 import tensorflow as tf
 
+from ccpdml.bounds import Count, Positive, Range, Whole, checked
 from ccpdml.losses import state
 from ccpdml.losses.pair_loss import PairLoss
 
@@ -64,10 +65,9 @@ class HardNegativeMiner(Miner):
             any anchor, at least 1, as in the original program.
     """
 
-    def __init__(self, num_negatives: int | None = None, **kwargs):
+    @checked
+    def __init__(self, num_negatives: Count | None = None, **kwargs):
         super().__init__(**kwargs)
-        if num_negatives is not None and num_negatives < 1:
-            raise ValueError(f"`num_negatives` must be above 0. Received: {num_negatives=}")
         self.num_negatives = num_negatives
 
     def call(self, distances: tf.Tensor, positive: tf.Tensor, negative: tf.Tensor) -> tf.Tensor:
@@ -104,12 +104,13 @@ class DistanceWeightedMiner(Miner):
     Source: Wu et al., "Sampling Matters in Deep Embedding Learning" (2017), section 4.1.
     """
 
+    @checked
     def __init__(
         self,
-        embedding_size: int = 128,
-        cutoff: float = 0.5,
-        nonzero_loss_cutoff: float = 1.4,
-        seed: int = 0,
+        embedding_size: Annotated[int, Range(2)] = 128,
+        cutoff: Positive = 0.5,
+        nonzero_loss_cutoff: Positive = 1.4,
+        seed: Whole = 0,
         **kwargs,
     ):
         super().__init__(**kwargs)

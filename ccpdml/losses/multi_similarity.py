@@ -3,6 +3,7 @@
 import gin
 import tensorflow as tf
 
+from ccpdml.bounds import Cosine, Positive, checked
 from ccpdml.losses.pair_loss import PairLoss
 from ccpdml.ops import reduction
 
@@ -24,7 +25,8 @@ class MultiSimilarityLoss(PairLoss):
 
     distance = "negative_cosine"
 
-    def __init__(self, alpha: float = 2.0, beta: float = 40.0, base: float = 0.5, **kwargs):
+    @checked
+    def __init__(self, alpha: Positive = 2.0, beta: Positive = 40.0, base: Cosine = 0.5, **kwargs):
         super().__init__(**kwargs)
         self.alpha = alpha
         self.beta = beta

@@ -3,6 +3,7 @@
 import gin
 import tensorflow as tf
 
+from ccpdml.bounds import Positive, checked
 from ccpdml.losses.pair_loss import PairLoss
 from ccpdml.ops import reduction
 
@@ -25,10 +26,9 @@ class NormalizedSoftmaxLoss(PairLoss):
 
     distance = "negative_cosine"
 
-    def __init__(self, temperature: float = 0.11, **kwargs):
+    @checked
+    def __init__(self, temperature: Positive = 0.11, **kwargs):
         super().__init__(**kwargs)
-        if temperature <= 0:
-            raise ValueError(f"`temperature` must be above 0. Received: {temperature=}")
         self.temperature = temperature
 
     def call(self, distances: tf.Tensor, positive: tf.Tensor, negative: tf.Tensor) -> tf.Tensor:

@@ -3,6 +3,7 @@
 import gin
 import tensorflow as tf
 
+from ccpdml.bounds import Cosine, Count, Positive, checked
 from ccpdml.losses.proxy_criterion import ProxyCriterion
 from ccpdml.ops import reduction
 
@@ -25,12 +26,13 @@ class ProxyAnchorLoss(ProxyCriterion):
     Source: Kim et al., "Proxy Anchor Loss for Deep Metric Learning" (2020), eq. 4.
     """
 
+    @checked
     def __init__(
         self,
-        num_classes: int,
-        margin: float = 0.1,
-        alpha: float = 32.0,
-        proxies_per_class: int = 1,
+        num_classes: Count,
+        margin: Cosine = 0.1,
+        alpha: Positive = 32.0,
+        proxies_per_class: Count = 1,
         **kwargs,
     ):
         super().__init__(num_classes, proxies_per_class, **kwargs)

@@ -3,6 +3,7 @@
 import gin
 import tensorflow as tf
 
+from ccpdml.bounds import Count, NonNegative, Positive, checked
 from ccpdml.losses.proxy_criterion import ProxyCriterion
 from ccpdml.ops import reduction
 
@@ -25,17 +26,16 @@ class ProxyNCALoss(ProxyCriterion):
         program's.
     """
 
+    @checked
     def __init__(
         self,
-        num_classes: int,
-        temperature: float = 0.1,
-        margin: float = 0.0,
-        proxies_per_class: int = 1,
+        num_classes: Count,
+        temperature: Positive = 0.1,
+        margin: NonNegative = 0.0,
+        proxies_per_class: Count = 1,
         **kwargs,
     ):
         super().__init__(num_classes, proxies_per_class, **kwargs)
-        if temperature <= 0:
-            raise ValueError(f"`temperature` must be above 0. Received: {temperature=}")
         self.temperature = temperature
         self.margin = margin
 

@@ -3,6 +3,7 @@
 import gin
 import tensorflow as tf
 
+from ccpdml.bounds import Count, NonNegative, Positive, Share, Whole, checked
 from ccpdml.losses import state
 from ccpdml.losses.proxy_nca import ProxyNCALoss
 from ccpdml.ops import masks
@@ -31,15 +32,16 @@ class ProxySynthesisLoss(ProxyNCALoss):
         Learning" (2021), with a mixture for every sample (its ratio of generation being 1).
     """
 
+    @checked
     def __init__(
         self,
-        num_classes: int,
-        temperature: float = 0.1,
-        margin: float = 0.0,
-        concentration: float = 0.4,
-        mix: float | None = None,
-        shift: int = 1,
-        seed: int = 0,
+        num_classes: Count,
+        temperature: Positive = 0.1,
+        margin: NonNegative = 0.0,
+        concentration: Positive = 0.4,
+        mix: Share | None = None,
+        shift: Count = 1,
+        seed: Whole = 0,
         **kwargs,
     ):
         super().__init__(num_classes, temperature, margin, proxies_per_class=1, **kwargs)

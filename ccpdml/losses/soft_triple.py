@@ -3,6 +3,7 @@
 import gin
 import tensorflow as tf
 
+from ccpdml.bounds import Count, NonNegative, Positive, checked
 from ccpdml.losses.proxy_criterion import ProxyCriterion
 from ccpdml.ops import masks, reduction
 
@@ -28,19 +29,18 @@ class SoftTripleLoss(ProxyCriterion):
         distances are taken, as in the paper; the original program took them raw.
     """
 
+    @checked
     def __init__(
         self,
-        num_classes: int,
-        proxies_per_class: int = 10,
-        la: float = 20.0,
-        gamma: float = 0.1,
-        tau: float = 0.2,
-        margin: float = 0.01,
+        num_classes: Count,
+        proxies_per_class: Count = 10,
+        la: Positive = 20.0,
+        gamma: Positive = 0.1,
+        tau: NonNegative = 0.2,
+        margin: NonNegative = 0.01,
         **kwargs,
     ):
         super().__init__(num_classes, proxies_per_class, **kwargs)
-        if gamma <= 0:
-            raise ValueError(f"`gamma` must be above 0. Received: {gamma=}")
         self.la = la
         self.gamma = gamma
         self.tau = tau

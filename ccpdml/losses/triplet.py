@@ -3,6 +3,7 @@
 import gin
 import tensorflow as tf
 
+from ccpdml.bounds import NonNegative, checked
 from ccpdml.losses.pair_loss import PairLoss
 from ccpdml.ops import reduction
 
@@ -21,7 +22,8 @@ class TripletLoss(PairLoss):
     Source: Schroff et al., "FaceNet" (2015); every triplet of the batch, none mined.
     """
 
-    def __init__(self, margin: float = 0.1, **kwargs):
+    @checked
+    def __init__(self, margin: NonNegative = 0.1, **kwargs):
         super().__init__(**kwargs)
         self.margin = margin
 

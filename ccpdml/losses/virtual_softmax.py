@@ -3,6 +3,7 @@
 import gin
 import tensorflow as tf
 
+from ccpdml.bounds import Count, Positive, checked
 from ccpdml.losses.proxy_criterion import ProxyCriterion
 from ccpdml.ops import reduction
 
@@ -23,12 +24,15 @@ class VirtualSoftmaxLoss(ProxyCriterion):
     Source: Chen et al., "Virtual Class Enhanced Discriminative Embedding Learning" (2018).
     """
 
+    @checked
     def __init__(
-        self, num_classes: int, temperature: float = 0.1, proxies_per_class: int = 1, **kwargs
+        self,
+        num_classes: Count,
+        temperature: Positive = 0.1,
+        proxies_per_class: Count = 1,
+        **kwargs,
     ):
         super().__init__(num_classes, proxies_per_class, **kwargs)
-        if temperature <= 0:
-            raise ValueError(f"`temperature` must be above 0. Received: {temperature=}")
         self.temperature = temperature
 
     def call(self, embeddings: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:

@@ -1,19 +1,22 @@
 """The encoder: what a trained run leaves behind."""
 
 from collections.abc import Callable
+from typing import Annotated, Literal
 
 import gin
 import tensorflow as tf
 
 from ccpdml import layers
+from ccpdml.bounds import Range, checked
 
 
 @gin.register
+@checked
 def build_encoder(
     input_shape: tuple[int, int, int],
     backbone: Callable[[tuple[int, int, int]], tf.keras.Model],
-    embedding_size: int = 128,
-    pooling: str = "avg",
+    embedding_size: Annotated[int, Range(2)] = 128,
+    pooling: Literal["avg", "max", "both"] = "avg",
     freeze_bn: bool = False,
 ) -> tf.keras.Model:
     """Joins a backbone, pooling and a linear embedding head.

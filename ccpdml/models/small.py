@@ -1,17 +1,20 @@
 """A small network for small images and machines without an accelerator."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import gin
 import tensorflow as tf
 
+from ccpdml.bounds import Count, Length, checked
 from ccpdml.models import inputs as conventions
 
 
 @gin.register
+@checked
 def small_cnn(
     input_shape: tuple[int, int, int],
-    filters: Sequence[int] = (32, 64, 128, 256),
+    filters: Annotated[Sequence[Count], Length(1)] = (32, 64, 128, 256),
     batch_norm: bool = True,
 ) -> tf.keras.Model:
     """Blocks of a 3x3 convolution, batch normalization, ReLU and 2x2 max pooling.

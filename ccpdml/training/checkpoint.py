@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from ccpdml.bounds import Count, checked
 from ccpdml.ops import stacks
 from ccpdml.training import strategies
 
@@ -46,12 +47,13 @@ class Checkpoint(tf.keras.callbacks.Callback):
         keep: newest checkpoints kept, int.
     """
 
+    @checked
     def __init__(
         self,
         directory: str | Path,
         callbacks: Sequence[tf.keras.callbacks.Callback] = (),
-        every: int = 1,
-        keep: int = 2,
+        every: Count = 1,
+        keep: Count = 2,
     ):
         super().__init__()
         self.directory = str(directory)

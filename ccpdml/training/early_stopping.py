@@ -1,8 +1,11 @@
 """The end of a run: no better score for long, and the best encoder put back."""
 
+from typing import Literal
+
 import gin
 import tensorflow as tf
 
+from ccpdml.bounds import Count, NonNegative, checked
 from ccpdml.training.monitor import Monitor
 from ccpdml.training.snapshot import Snapshot
 
@@ -22,12 +25,13 @@ class EarlyStopping(tf.keras.callbacks.Callback):
         min_delta: by how much a score must beat the best, float; 1e-5 in the original.
     """
 
+    @checked
     def __init__(
         self,
         monitor: str = "val_map_at_r",
-        mode: str = "max",
-        patience: int = 60,
-        min_delta: float = 0.0,
+        mode: Literal["max", "min"] = "max",
+        patience: Count = 60,
+        min_delta: NonNegative = 0.0,
     ):
         super().__init__()
         self.monitor = Monitor(monitor, mode, min_delta)

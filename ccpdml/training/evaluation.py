@@ -8,6 +8,7 @@ import tensorflow as tf
 import tqdm
 
 from ccpdml import metrics
+from ccpdml.bounds import Count, checked
 from ccpdml.ops import replicas
 
 LOG_NAMES = {
@@ -65,11 +66,12 @@ class RetrievalEvaluation(tf.keras.callbacks.Callback):
         query_scores: of each validation image, as of `metrics.per_query`; or None.
     """
 
+    @checked
     def __init__(
         self,
         validation_data: tuple | tf.data.Dataset,
         gallery_data: tuple | tf.data.Dataset | None = None,
-        recall_at: Sequence[int] = (),
+        recall_at: Sequence[Count] = (),
         prefix: str = "val_",
         progress: bool = False,
     ):

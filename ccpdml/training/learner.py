@@ -8,6 +8,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from ccpdml import losses
+from ccpdml.bounds import NonNegative, Positive, Whole, checked
 from ccpdml.models import encoder as encoders
 from ccpdml.ops import precision, replicas, stacks
 from ccpdml.training import gradients, loop, optimizers, strategies, warm_up
@@ -43,29 +44,30 @@ class MetricLearner(tf.keras.Model):
             call, as memories and miners that draw do.
 
     Raises:
-        ValueError: if the weights are negative, the encoder gives no vectors, or XLA cannot
+        ValueError: if a number is out of its range, the encoder gives no vectors, or XLA cannot
             compile the criterion.
 
     Source: the paper, section 4; order of the gradient terms from the original program.
     """
 
+    @checked
     def __init__(
         self,
         encoder: tf.keras.Model,
         criterion: tf.keras.layers.Layer,
-        prox_weight: float = 2e-4,
-        weight_decay: float = 0.0,
+        prox_weight: NonNegative = 2e-4,
+        weight_decay: NonNegative = 0.0,
         decay_proxies: bool = False,
-        clip_norm: float | None = None,
-        clip_value: float | None = None,
-        proxy_learning_rate_multiplier: float = 1.0,
+        clip_norm: Positive | None = None,
+        clip_value: Positive | None = None,
+        proxy_learning_rate_multiplier: Positive = 1.0,
         preprocess: Callable | None = None,
-        warm_up_steps: int = 0,
+        warm_up_steps: Whole = 0,
         jit_compile: bool = False,
         **kwargs,
     ):
         super().__init__(**kwargs)
-        _check(encoder, prox_weight, weight_decay, proxy_learning_rate_multiplier)
+        _check(encoder)
         self.encoder = encoder
         is_pair_loss = isinstance(criterion, losses.PairLoss)
         self.criterion = losses.BatchPairs(criterion) if is_pair_loss else criterion
@@ -263,18 +265,11 @@ class MetricLearner(tf.keras.Model):
         """Does nothing: all is built. Keras 3's own version fails under multi-worker strategies."""
 
 
-def _check(encoder, prox_weight, weight_decay, multiplier):
+def _check(encoder):
     if len(encoder.output_shape) != 2:
         raise ValueError(
             "`encoder` must give vectors [batch, dim]; end it in pooling and a dense layer. "
             f"Received: output shape {encoder.output_shape}"
-        )
-    if prox_weight < 0 or weight_decay < 0:
-        raise ValueError(f"Weights must not be negative. Received: {prox_weight=}, {weight_decay=}")
-    if multiplier <= 0:
-        raise ValueError(
-            "`proxy_learning_rate_multiplier` must be above 0. "
-            f"Received: proxy_learning_rate_multiplier={multiplier}"
         )
 
 

@@ -6,6 +6,7 @@ import gin
 import numpy as np
 import tensorflow as tf
 
+from ccpdml.bounds import Count, Whole, checked
 from ccpdml.data import pipelines, samplers, views
 from ccpdml.data.image_set import ImageSet
 
@@ -33,19 +34,18 @@ class PoolDraw:
     Source: supplement, 1.2.
     """
 
+    @checked
     def __init__(
         self,
         learner: tf.keras.Model,
         image_set: ImageSet,
-        pool_size: int = 12,
+        pool_size: Count = 12,
         augmented: bool = False,
         plain_view: Callable | None = None,
         training_view: Callable | None = None,
-        batch_size: int = 256,
-        seed: int = 0,
+        batch_size: Count = 256,
+        seed: Whole = 0,
     ):
-        if pool_size < 1:
-            raise ValueError(f"`pool_size` must be above 0. Received: {pool_size=}")
         if augmented and training_view is None:
             raise ValueError("`augmented` needs a `training_view`.")
         self.learner = learner

@@ -3,12 +3,14 @@
 import dataclasses
 import inspect
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import gin
 import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from ccpdml.bounds import Count, NonNegative, Share, Whole, checked
 from ccpdml.ops import coreset, distances, replicas
 from ccpdml.training.instance_end import InstanceEnd
 from ccpdml.training.monitor import Monitor
@@ -93,32 +95,28 @@ class ProxyReinitialization(tf.keras.callbacks.Callback):
     are not in it.
     """
 
+    @checked
     def __init__(
         self,
         draw_pool: Callable[[], tf.Tensor],
         monitor: str = "val_map_at_r",
-        mode: str = "max",
-        patience: int | None = 3,
-        period: int | Sequence[int | None] | None = None,
-        min_evaluations: int = 1,
+        mode: Literal["max", "min"] = "max",
+        patience: Count | None = 3,
+        period: Count | Sequence[Count | None] | None = None,
+        min_evaluations: Count = 1,
         count_early_scores: bool = True,
-        min_delta: float = 1e-5,
-        decay: float = 1.0,
-        max_instances: int | None = None,
+        min_delta: NonNegative = 1e-5,
+        decay: Share = 1.0,
+        max_instances: Count | None = None,
         pick: Callable = coreset.farthest_first,
-        proxies_only_steps: int = 0,
+        proxies_only_steps: Whole = 0,
         normalized: bool = True,
         random_start: bool = False,
         restart_optimizer: bool = True,
-        jitter: float = 0.05,
-        seed: int = 0,
+        jitter: NonNegative = 0.05,
+        seed: Whole = 0,
     ):
         super().__init__()
-        if proxies_only_steps < 0:
-            raise ValueError(
-                "`ProxyReinitialization.proxies_only_steps` must not be negative. "
-                f"Received: {proxies_only_steps=}"
-            )
         self.draw_pool = draw_pool
         self.monitor = Monitor(monitor, mode, min_delta)
         self.end = InstanceEnd(self.monitor, patience, period, min_evaluations, count_early_scores)

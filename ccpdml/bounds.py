@@ -1,0 +1,167 @@
+"""What an argument may be: its annotation declares it, and this module alone checks it.
+
+    def __init__(self, num_classes: Count, margin: NonNegative = 0.1, miner: Layer | None = None):
+
+`ccpdml.config` holds all that gin binds against the annotations before a run starts, and `@checked`
+does it where a class or function is called from Python.
+"""
+
+import collections.abc
+import dataclasses
+import functools
+import inspect
+import math
+import numbers
+import types
+import typing
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import numpy as np
+
+UNKNOWN = object()
+"""A value that is not known yet, such as what a function will return: everything may be it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Made:
+    """An object that is not there yet: an instance of the class `of`."""
+
+    of: type
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """The numbers from `low` to `high`, both included, above `above` and below `below`."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    above: float = -math.inf
+    below: float = math.inf
+
+    def __contains__(self, number):
+        return self.low <= number <= self.high and self.above < number < self.below
+
+    def __str__(self):
+        if math.inf not in (-self.low, self.high):
+            return f"in {self.low:g}..{self.high:g}"
+        limits = (("of at least", self.low), ("above", self.above))
+        limits += (("at most", self.high), ("below", self.below))
+        return " and ".join(f"{word} {limit:g}" for word, limit in limits if math.isfinite(limit))
+
+
+@dataclasses.dataclass(frozen=True)
+class Length:
+    """Sequences of at least `low` entries."""
+
+    low: int
+
+    def __contains__(self, sequence):
+        return len(sequence) >= self.low
+
+    def __str__(self):
+        return f"with {self.low} or more entries"
+
+
+Count = Annotated[int, Range(1)]
+Whole = Annotated[int, Range(0)]
+Real = Annotated[float, Range()]
+Positive = Annotated[float, Range(above=0)]
+NonNegative = Annotated[float, Range(0)]
+Share = Annotated[float, Range(0, 1)]
+Rate = Annotated[float, Range(0, below=1)]  # how much of its past a running mean keeps
+Cosine = Annotated[float, Range(-1, 1)]
+
+
+def fits(value: Any, expected: Any) -> bool:
+    """Whether a value is what an annotation declares.
+
+    Numbers must be finite, a bool is no number, and an integer serves as a float. Annotations of
+    other kinds than those of this library (type variables, text) declare nothing.
+
+    Args:
+        value: any object, `UNKNOWN`, or a `Made`.
+        expected: a type, a union, an `Annotated`, a `Literal`, ...
+    """
+    origin, arguments = typing.get_origin(expected), typing.get_args(expected)
+    if value is UNKNOWN:
+        return True
+    if origin is Annotated:
+        # The type first: what is no number is in no range.
+        return fits(value, arguments[0]) and all(value in limit for limit in arguments[1:])
+    if origin in (typing.Union, types.UnionType):
+        return any(fits(value, argument) for argument in arguments)
+    if origin is typing.Literal:
+        return isinstance(value, str) and value in arguments
+    if origin is tuple and Ellipsis not in arguments:
+        same_length = isinstance(value, (list, tuple)) and len(value) == len(arguments)
+        return same_length and all(map(fits, value, arguments))
+    if origin in (tuple, collections.abc.Sequence):
+        return isinstance(value, (list, tuple)) and all(fits(v, arguments[0]) for v in value)
+    if expected is bool:
+        return isinstance(value, (bool, np.bool_))
+    if expected in (int, float):
+        kind = numbers.Integral if expected is int else numbers.Real
+        return isinstance(value, kind) and not isinstance(value, bool) and math.isfinite(value)
+    expected = type(None) if expected is None else origin or expected
+    if expected is Any or not isinstance(expected, type):
+        return True
+    return (
+        issubclass(value.of, expected) if isinstance(value, Made) else isinstance(value, expected)
+    )
+
+
+def spell(expected: Any) -> str:
+    """What an annotation declares, in words."""
+    origin, arguments = typing.get_origin(expected), typing.get_args(expected)
+    if origin is Annotated:
+        return " ".join([spell(arguments[0]), *map(str, arguments[1:])]).strip()
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(map(spell, arguments))
+    if origin is typing.Literal:
+        return " or ".join(map(repr, arguments))
+    if origin is tuple and Ellipsis not in arguments:
+        return f"a tuple ({', '.join(map(spell, arguments))})"
+    if origin in (tuple, collections.abc.Sequence):
+        return f"a tuple whose entries are each {spell(arguments[0])}"
+    if origin is collections.abc.Callable or expected is Callable:
+        return "a class or function (in gin: @Name)"
+    words = {bool: "True or False", int: "an integer", float: "a number", str: "a string"}
+    words |= {type(None): "None"}
+    return words.get(expected, f"an object (in gin: @Name()) of {expected.__name__}")
+
+
+def declared(function: Callable) -> dict[str, Any]:
+    """The annotations of the arguments of a function, or of what builds a class, by name.
+
+    Those given as text are left out: their names need not be there when the program runs.
+    """
+    function = function.__init__ if inspect.isclass(function) else function
+    hints = inspect.get_annotations(inspect.unwrap(function))
+    return {name: hint for name, hint in hints.items() if not isinstance(hint, str)}
+
+
+def complaint(name: str, value: Any, expected: Any) -> str:
+    """One sentence on a value that does not fit."""
+    return f"`{name}` must be {spell(expected)}. Received: {name.split('.')[-1]}={value!r}"
+
+
+def checked(function: Callable) -> Callable:
+    """Decorator of a function or `__init__` that refuses what its annotations do not declare.
+
+    Raises:
+        ValueError: (when called) naming the argument, what was expected and what was received.
+    """
+    signature, hints = inspect.signature(function), declared(function)
+    owner = function.__qualname__.removesuffix(".__init__")
+
+    @functools.wraps(function)
+    def call(*args, **kwargs):
+        for name, value in signature.bind(*args, **kwargs).arguments.items():
+            is_default = value is signature.parameters[name].default
+            if name in hints and not is_default and not fits(value, hints[name]):
+                raise ValueError(complaint(f"{owner}.{name}", value, hints[name]))
+        return function(*args, **kwargs)
+
+    call.__signature__ = signature  # Keras and gin look no further than here.
+    return call
