@@ -60,7 +60,7 @@ class Length:
         return len(sequence) >= self.low
 
     def __str__(self):
-        return f"with {self.low} or more entries"
+        return f"({self.low} or more entries)"
 
 
 Count = Annotated[int, Range(1)]

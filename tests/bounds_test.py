@@ -20,7 +20,7 @@ CONFIGURABLES = {
     if entry.wrapped.__module__.startswith(("ccpdml", "keras", "tf_keras"))
 }
 # The program hands these over: no file binds them.
-GIVEN = ("input_shape", "optimizer", "multiplier")
+GIVEN = ("input_shape", "labels", "optimizer", "multiplier")
 
 
 def parameters(function):

@@ -1,5 +1,6 @@
 """Gin files: every one can be read, and nothing in them is silently without effect."""
 
+import re
 from pathlib import Path
 
 import gin
@@ -40,6 +41,63 @@ def test_the_small_backbone_can_follow_any_run_file_of_images(path):
 def test_a_binding_without_effect_is_an_error(binding, message):
     with pytest.raises(config.ConfigError, match=message):
         config.load([DIGITS], [binding])
+
+
+@pytest.mark.parametrize(
+    ("binding", "name"),
+    [
+        ("train.steps = 1e400", "train.steps"),
+        ("train.steps = 'ten'", "train.steps"),
+        ("train.steps = 1.5", "train.steps"),
+        ("train.steps_per_loop = -5", "train.steps_per_loop"),
+        ("train.evaluate_every = 2.0", "train.evaluate_every"),
+        ("train.recall_at = 5", "train.recall_at"),
+        ("train.early_stopping = None", "train.early_stopping"),
+        ("train.early_stopping = @EarlyStopping()", "train.early_stopping"),
+        ("train.deterministic = 'False'", "train.deterministic"),
+        ("train.tensorboard = 'no'", "train.tensorboard"),
+        ("train.select_on = 'train'", "train.select_on"),
+        ("tf.keras.optimizers.Adam.learning_rate = -1e-3", "Adam.learning_rate"),
+        ("tf.keras.optimizers.Adam.learning_rate = @TripletLoss()", "Adam.learning_rate"),
+        ("tf.keras.optimizers.Adam.beta_2 = 1.0", "Adam.beta_2"),
+        ("MetricLearner.clip_norm = 0.0", "MetricLearner.clip_norm"),
+        ("MultiSimilarityLoss.base = 1e9", "MultiSimilarityLoss.base"),
+        ("MultiSimilarityLoss.alpha = %ALPHA\nALPHA = -2.0", "MultiSimilarityLoss.alpha"),
+        ("small_cnn.filters = ()", "small_cnn.filters"),
+        ("build_encoder.embedding_size = 1", "build_encoder.embedding_size"),
+        ("data.load.num_folds = 4.0", "data.load.num_folds"),
+        ("ProxyReinitialization.patience = 1.5", "ProxyReinitialization.patience"),
+        ("ProxyReinitialization.max_instances = 0", "ProxyReinitialization.max_instances"),
+        ("LOSS = @TripletLoss", "ChanceConstrainedLoss.loss"),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused_in_one_line(binding, name):
+    with pytest.raises(config.ConfigError, match=rf"^`\S*{name}` must be .* Received: ") as caught:
+        config.load([DIGITS], [binding])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_schedule_may_be_a_learning_rate():
+    schedule = "tf.keras.optimizers.schedules.CosineDecay"
+    bindings = [
+        f"tf.keras.optimizers.Adam.learning_rate = @{schedule}()",
+        f"{schedule}.initial_learning_rate = 1e-3",
+        f"{schedule}.decay_steps = 500",
+    ]
+    config.load([DIGITS], bindings)
+
+
+@pytest.mark.parametrize(
+    "binding", ["train.steps = (", "train.steps = 'a", "train.steps 5", "train.steps = {", "= 5"]
+)
+def test_a_binding_that_cannot_be_read_is_quoted(binding):
+    with pytest.raises(config.ConfigError, match=re.escape(f"The binding '{binding}': ")):
+        config.load([DIGITS], [binding])
+
+
+def test_a_macro_that_nothing_sets_is_named():
+    with pytest.raises(config.ConfigError, match=r"`train.steps` uses %NOPE, which no file"):
+        config.load([DIGITS], ["train.steps = %NOPE"])
 
 
 def test_a_missing_file_is_an_error():

@@ -3,11 +3,12 @@
 import gin
 import tensorflow as tf
 
+from ccpdml.bounds import Count, Whole
 from ccpdml.ops import distances, precision
 
 
 @gin.register
-def farthest_first(pool: tf.Tensor, seeds: tf.Tensor, num_picks: int) -> tf.Tensor:
+def farthest_first(pool: tf.Tensor, seeds: tf.Tensor, num_picks: Count) -> tf.Tensor:
     """Picks by greedy k-center: each pick is the point farthest from all before it.
 
     Ties go to the lowest index. Once every distinct point of the pool is picked, points repeat
@@ -38,7 +39,7 @@ def farthest_first(pool: tf.Tensor, seeds: tf.Tensor, num_picks: int) -> tf.Tens
 
 
 @gin.register
-def k_medoids(pool: tf.Tensor, seeds: tf.Tensor, num_picks: int) -> tf.Tensor:
+def k_medoids(pool: tf.Tensor, seeds: tf.Tensor, num_picks: Count) -> tf.Tensor:
     """Picks by greedy k-medoids: each pick is the point that shortens the way to the others most.
 
     The way of a point is its distance to the nearest seed or pick; their sum is what k-medoids
@@ -75,7 +76,7 @@ def k_medoids(pool: tf.Tensor, seeds: tf.Tensor, num_picks: int) -> tf.Tensor:
 
 @gin.register
 def random_picks(
-    pool: tf.Tensor, seeds: tf.Tensor, num_picks: int, instance: int = 0, seed: int = 0
+    pool: tf.Tensor, seeds: tf.Tensor, num_picks: Count, instance: Whole = 0, seed: Whole = 0
 ) -> tf.Tensor:
     """Picks at random, no point twice: what a rule of picking has to beat.
 

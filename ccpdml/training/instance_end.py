@@ -11,7 +11,7 @@ class InstanceEnd:
         patience, period, min_evaluations, count_early_scores: as of `ProxyReinitialization`.
 
     Raises:
-        ValueError: if a number is below 1, or an instance would end too early or never.
+        ValueError: if an instance would end too early or never.
     """
 
     def __init__(self, monitor, patience, period, min_evaluations, count_early_scores):
@@ -29,12 +29,6 @@ class InstanceEnd:
             f"min_evaluations={self.min_evaluations}"
         )
         given = [period for period in self.periods if period is not None]
-        counts = [*given, self.min_evaluations, *([] if self.patience is None else [self.patience])]
-        if min(counts) < 1 or not self.periods:
-            raise ValueError(
-                "`ProxyReinitialization.patience`, `.period` and `.min_evaluations` must be above "
-                f"0. {received}"
-            )
         if given and min(given) < self.min_evaluations:
             raise ValueError(
                 "`ProxyReinitialization.period` must be at least `.min_evaluations`. " + received

@@ -3,14 +3,14 @@
 import dataclasses
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import gin
 import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from ccpdml.bounds import Count, NonNegative, Share, Whole, checked
+from ccpdml.bounds import Count, Length, NonNegative, Share, Whole, checked
 from ccpdml.ops import coreset, distances, replicas
 from ccpdml.training.instance_end import InstanceEnd
 from ccpdml.training.monitor import Monitor
@@ -102,7 +102,7 @@ class ProxyReinitialization(tf.keras.callbacks.Callback):
         monitor: str = "val_map_at_r",
         mode: Literal["max", "min"] = "max",
         patience: Count | None = 3,
-        period: Count | Sequence[Count | None] | None = None,
+        period: Count | Annotated[Sequence[Count | None], Length(1)] | None = None,
         min_evaluations: Count = 1,
         count_early_scores: bool = True,
         min_delta: NonNegative = 1e-5,
