@@ -1,6 +1,284 @@
 """Gin: which files are read, what they may bind, and what a run keeps of them."""
 
 import inspect
+import re
+import tokenize
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import gin
+import tensorflow as tf
+from absl import logging
+from gin import config as gin_config
+
 from ccpdml import bounds
 from ccpdml.bounds import Count, NonNegative, Positive, Rate, Share, Whole
 
+_KERAS = {
+    "tf.keras.optimizers": ("Adam", "AdamW", "SGD", "RMSprop", "Nadam"),
+    "tf.keras.optimizers.schedules": ("CosineDecay", "ExponentialDecay", "PiecewiseConstantDecay"),
+}
+# Keras annotates nothing. What its arguments may be, wherever they have these names:
+_KERAS_ARGUMENTS = {
+    "learning_rate": Positive | tf.keras.optimizers.schedules.LearningRateSchedule,
+    "beta_1": Rate,
+    "beta_2": Rate,
+    "rho": Rate,
+    "momentum": Rate,
+    "ema_momentum": Rate,
+    "epsilon": Positive,
+    "weight_decay": NonNegative | None,
+    "clipnorm": Positive | None,
+    "clipvalue": Positive | None,
+    "global_clipnorm": Positive | None,
+    "ema_overwrite_frequency": Count | None,
+    "loss_scale_factor": Positive | None,
+    "gradient_accumulation_steps": Annotated[int, bounds.Range(2)] | None,
+    **dict.fromkeys(("amsgrad", "nesterov", "centered", "use_ema", "jit_compile"), bool),
+    "name": str | None,
+    "initial_learning_rate": NonNegative,
+    "decay_steps": Count,
+    "decay_rate": Positive,
+    "staircase": bool,
+    "alpha": Share,
+    "warmup_target": Positive | None,
+    "warmup_steps": Whole,
+    "boundaries": Annotated[Sequence[Whole], bounds.Length(1)],
+    "values": Annotated[Sequence[Positive], bounds.Length(2)],
+}
+
+FILE_NAME = "config.gin"
+"""Of the configuration that a run keeps."""
+
+# A run is told by the content of its data: they may move, and what cannot be read be left out.
+NO_IDENTITY = re.compile(r"(data\.)?load\.(root|skip_corrupt) = ")
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be run."""
+
+
+def register_keras() -> None:
+    """Makes Keras's optimizers and learning-rate schedules known to gin, once."""
+    for module, names in _KERAS.items():
+        home = tf.keras.optimizers
+        home = home.schedules if module.endswith("schedules") else home
+        for name in names:
+            if f"{module}.{name}" not in gin_config._REGISTRY:
+                gin.external_configurable(getattr(home, name), module=module)
+
+
+def load(
+    files: Sequence[str | Path], bindings: Sequence[str] = (), roots: Sequence[str] = ("train",)
+) -> None:
+    """Reads gin files and bindings and checks that each has an effect and a value that can be.
+
+    Args:
+        files: paths of gin files, read in order; includes are looked up beside the repository's
+            `gin/` folder or from the working directory.
+        bindings: further lines, such as "train.steps = 100", which override the files.
+        roots: names of the configurables that the program calls itself.
+
+    Raises:
+        ConfigError: if a file is missing or cannot be read, a name is unknown, a binding is never
+            used, or a value is not what its argument declares (see `ccpdml.bounds`).
+    """
+    register_keras()
+    for file in files:
+        if not Path(file).is_file():
+            raise ConfigError(f"There is no gin file {file}. The runs are listed in the README.")
+        gin.add_config_file_search_path(str(_root_of_includes(file)))
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.FATAL)  # Gin logs every place where an include is not.
+    try:
+        for file in files:
+            _parse(str(file), gin.parse_config_file, str(file))
+        for binding in bindings:
+            _parse(f"The binding '{binding}'", gin.parse_config, binding)
+        _refuse_undefined_macros()
+        gin.finalize()
+    finally:
+        logging.set_verbosity(verbosity)
+    refuse_values()
+    reached = _reached(roots)
+    _refuse_unused(reached)
+    _refuse_missing(reached)
+
+
+def _parse(what, parse, source):
+    """Hands a file or line to gin, whose errors are many."""
+    try:
+        parse(source)
+    except tokenize.TokenError as error:
+        raise ConfigError(f"{what}: a bracket or quotation mark is left open.") from error
+    except (ValueError, OSError, AttributeError, SyntaxError, TypeError) as error:
+        raise ConfigError(f"{what}: {error}") from error
+
+
+def _root_of_includes(file):
+    """The closest folder above a gin file that is called `gin`, or the folder of the file."""
+    folders = Path(file).resolve().parents
+    return next((folder for folder in folders if folder.name == "gin"), folders[0])
+
+
+def _reached(roots):
+    """Follows references from the roots: all (scope, selector) that this leads to."""
+    bound = gin_config._CONFIG
+    reached, waiting = set(), [("", gin_config._REGISTRY.get_match(r).selector) for r in roots]
+    while waiting:
+        scope, selector = waiting.pop()
+        parts = scope.split("/") if scope else []
+        for depth in range(len(parts) + 1):
+            key = ("/".join(parts[:depth]), selector)
+            if key not in reached:
+                reached.add(key)
+                waiting += _references(list(bound.get(key, {}).values()))
+    return reached
+
+
+def _refuse_unused(reached):
+    """What is bound and never reached is an error."""
+    bound = gin_config._CONFIG
+    unused = sorted(set(bound) - reached)
+    if unused:
+        names = ", ".join(_spell(scope, selector, bound) for scope, selector in unused)
+        raise ConfigError(
+            f"Bound, but used by nothing that this run builds: {names}. Remove the binding, or "
+            "bind what should use it (a missing `@Name` or a misspelt scope?)."
+        )
+
+
+def _refuse_missing(reached):
+    """What is reached and lacks a binding that it requires is an error."""
+    bound, missing = gin_config._CONFIG, set()
+    for selector in {selector for _, selector in reached}:
+        given = {name for key in reached if key[1] == selector for name in bound.get(key, ())}
+        parameters = inspect.signature(gin_config._REGISTRY[selector].wrapped).parameters
+        required = {n for n, p in parameters.items() if p.default is gin.REQUIRED}
+        missing |= {f"{selector.split('.')[-1]}.{name}" for name in required - given}
+    if missing:
+        raise ConfigError(
+            f"Missing from the gin files: {', '.join(sorted(missing))}. The files in gin/ show "
+            "what can be bound to them."
+        )
+
+
+def _refuse_undefined_macros():
+    """A macro that is used and not bound is an error."""
+    for (scope, selector), arguments in gin_config._CONFIG.items():
+        for name, value in arguments.items():
+            for macro, found in _references(value):
+                if found == "gin.macro" and (macro, found) not in gin_config._CONFIG:
+                    raise ConfigError(
+                        f"`{_full_name(scope, selector, name)}` uses %{macro}, which no file and "
+                        f"no binding sets. Add a line `{macro} = ...`."
+                    )
+
+
+def refuse_values() -> None:
+    """Checks that everything bound is what its argument declares.
+
+    Raises:
+        ConfigError: naming each binding that is not, what was expected and what was received.
+    """
+    wrong = []
+    for (scope, selector), arguments in gin_config._CONFIG.items():
+        expected = declared(selector)
+        parameters = inspect.signature(gin_config._REGISTRY[selector].wrapped).parameters
+        for name, value in arguments.items():
+            is_default = name in parameters and value is parameters[name].default
+            if (
+                name in expected
+                and not is_default
+                and not bounds.fits(_known(value), expected[name])
+            ):
+                full_name = _full_name(scope, selector, name)
+                wrong.append(bounds.complaint(full_name, value, expected[name]))
+    if wrong:
+        raise ConfigError(" ".join(wrong))
+
+
+def declared(selector: str) -> dict[str, Any]:
+    """What each argument of a configurable may be, as annotations: {name: annotation}."""
+    entry = gin_config._REGISTRY[selector]
+    if entry.module in _KERAS:
+        parameters = inspect.signature(entry.wrapped).parameters
+        return {name: hint for name, hint in _KERAS_ARGUMENTS.items() if name in parameters}
+    return bounds.declared(entry.wrapped)
+
+
+def _known(value):
+    """A bound value as far as it is known before anything is built; see `bounds.fits`."""
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_known, value))
+    if not isinstance(value, gin_config.ConfigurableReference):
+        return value
+    ((scope, selector),) = _references(value)
+    if selector == "gin.macro":
+        return _known(gin_config._CONFIG[scope, selector]["value"])
+    made = gin_config._REGISTRY[selector].wrapped
+    if not value.evaluate:
+        return made
+    return bounds.Made(made) if inspect.isclass(made) else bounds.UNKNOWN
+
+
+def _full_name(scope, selector, argument):
+    """How a gin file spells an argument."""
+    package, _, rest = selector.partition(".")
+    name = rest.rpartition(".")[2] if package == "ccpdml" else selector
+    return f"{scope}/{name}.{argument}" if scope else f"{name}.{argument}"
+
+
+def _references(value):
+    """(scope, selector) of every configurable that a bound value refers to."""
+    if isinstance(value, gin_config.ConfigurableReference):
+        selector = value.selector
+        match = gin_config._REGISTRY.get_match(selector)
+        return [("/".join(value.scopes), match.selector if match else selector)]
+    if isinstance(value, dict):
+        value = [*value, *value.values()]
+    if isinstance(value, (list, tuple)):
+        return [found for item in value for found in _references(item)]
+    return []
+
+
+def _spell(scope, selector, bound):
+    if selector == "gin.macro":
+        return f"macro {scope}"
+    name = f"{scope}/{selector}" if scope else selector
+    return " and ".join(f"{name}.{argument}" for argument in bound[scope, selector])
+
+
+def text() -> str:
+    """The bindings of this process as a gin file, the same for the same bindings."""
+    return gin.config_str()
+
+
+def refuse_other(run_dir: str | Path) -> None:
+    """Checks that a run directory is this configuration's, or nobody's.
+
+    Raises:
+        ConfigError: if it belongs to another configuration.
+    """
+    path = Path(run_dir) / FILE_NAME
+    if path.exists() and _identity(path.read_text()) != _identity(text()):
+        raise ConfigError(
+            f"{run_dir} holds a run of another configuration. Choose another --run_dir, or give "
+            f"the configuration of {path} to resume that run. They differ in:\n{_difference(path)}"
+        )
+
+
+def _identity(source):
+    """The bindings that a run may not change, as lines."""
+    lines = source.replace("\\\n", "").splitlines()
+    lines = [line for line in lines if line and not line.startswith("#")]
+    return [line for line in lines if not NO_IDENTITY.match(line)]
+
+
+def _difference(path):
+    old, new = (set(_identity(source)) for source in (path.read_text(), text()))
+    lines = [f"  - {line}" for line in sorted(old - new)] + [
+        f"  + {line}" for line in sorted(new - old)
+    ]
+    return "\n".join(line for line in lines if "=" in line)

@@ -40,3 +40,17 @@ def test_a_room_imports_only_rooms_below_it(room):
     files = list((PACKAGE / room).rglob("*.py"))
     assert files
     for path in files:
+        assert set(rooms_imported(path)) <= BELOW[room] | {
+            room,
+            "files",
+            "bounds",
+            "__version__",
+        }, path
+
+
+def test_every_room_is_in_the_readme():
+    drawing = (PACKAGE.parent / "README.md").read_text().split("## How the rooms relate")[1]
+    rooms = [path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file()]
+    assert len(rooms) >= 10
+    for room in rooms:
+        assert f"  {room}/" in drawing.split("```")[1], room

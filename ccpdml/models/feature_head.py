@@ -1,17 +1,21 @@
 """An encoder of stored features: what is trained when the network below stays as it is."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import gin
 import tensorflow as tf
 
+from ccpdml.bounds import Count, Range, Rate, checked
+
 
 @gin.register
+@checked
 def feature_head(
     input_shape: tuple[int],
-    hidden_units: Sequence[int] = (256,),
-    embedding_size: int = 128,
-    dropout: float = 0.0,
+    hidden_units: Sequence[Count] = (256,),
+    embedding_size: Annotated[int, Range(2)] = 128,
+    dropout: Rate = 0.0,
 ) -> tf.keras.Model:
     """Dense layers with ReLU between them, then a linear embedding head.
 
