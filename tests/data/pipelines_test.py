@@ -207,3 +207,27 @@ def test_views_of_the_other_kind_are_refused(photographs, digits):
         data.pipelines.image_batches(photographs, data.views.Plain(), 4)
     with pytest.raises(ValueError, match="view of pixels. Received: CenterCrop"):
         training(digits, data.views.CenterCrop(8))
+
+
+def test_a_file_that_cannot_be_read_is_told_in_one_line(photographs):
+    path = pathlib.Path(photographs.paths[5])
+    path.write_bytes(path.read_bytes()[:50])
+    batches = data.pipelines.image_batches(photographs, data.views.CenterCrop(16, 20), 4)
+    with (
+        pytest.raises(data.pipelines.UnreadableFileError) as caught,
+        data.pipelines.telling_unreadable_files(),
+    ):
+        collections.deque(batches, maxlen=0)
+    message = str(caught.value)
+    assert message.startswith(f"{path} cannot be read: ")
+    assert "check_data.py" in message
+    assert "data.load.skip_corrupt = True" in message
+    assert "\n" not in message
+
+
+def test_other_errors_of_tensorflow_stay_as_they_are():
+    with (
+        pytest.raises(tf.errors.InvalidArgumentError, match="Incompatible"),
+        data.pipelines.telling_unreadable_files(),
+    ):
+        tf.raw_ops.AddV2(x=tf.zeros(2), y=tf.zeros(3))

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from ccpdml.ops import stacks
 from ccpdml.training import optimizers
+from tests.training import tiny
 
 SHAPE = (50, 7)
 
@@ -86,3 +88,47 @@ def test_fused_steps_on_two_replicas(two_replicas):
         results[name] = tf.convert_to_tensor(weight).numpy()
     np.testing.assert_allclose(results["two"], results["one"], rtol=1e-5, atol=1e-6)
     assert np.abs(results["one"] - start).max() > 0.1
+
+
+KERAS_3_ONLY = pytest.mark.skipif(not stacks.KERAS_3, reason="Keras 2 has no such setting")
+
+
+@pytest.mark.parametrize(
+    ("settings", "cure"),
+    [
+        pytest.param(
+            {"gradient_accumulation_steps": 4}, "train.classes_per_batch", marks=KERAS_3_ONLY
+        ),
+        pytest.param({"loss_scale_factor": 8.0}, "not scaled", marks=KERAS_3_ONLY),
+        ({"global_clipnorm": 1.0}, "MetricLearner.clip_norm"),
+        ({"use_ema": True}, "after the best weights"),
+    ],
+    ids=str,
+)
+def test_settings_that_a_learner_does_not_follow_are_refused(settings, cure):
+    (name,) = settings
+    with pytest.raises(ValueError, match=f"Leave `{name}`.*{cure}.*Received: {name}="):
+        tiny.learner(optimizer=tf.keras.optimizers.Adam(0.01, **settings))
+
+
+def test_an_optimizer_that_scales_the_loss_is_refused():
+    scaling = tf.keras.mixed_precision.LossScaleOptimizer(tf.keras.optimizers.Adam())
+    with pytest.raises(ValueError, match="does not scale the loss"):
+        tiny.learner(optimizer=scaling)
+
+
+def test_weights_do_not_decay_twice():
+    with pytest.raises(ValueError, match="decay twice"):
+        tiny.learner(optimizer=tf.keras.optimizers.AdamW(weight_decay=0.01), weight_decay=1e-4)
+
+
+@pytest.mark.parametrize("decays", [False, True])
+def test_proxies_decay_with_an_optimizer_only_if_they_are_to(decays):
+    optimizer = tf.keras.optimizers.AdamW(0.5, weight_decay=0.5)
+    model = tiny.learner(optimizer=optimizer, decay_proxies=decays)
+    proxies = model.criterion.head.proxies
+    before = proxies.numpy()
+    gradients = [tf.zeros(v.shape) for v in model.encoder_weights + model.criterion_weights]
+    model.apply(gradients)
+    factor = 1.0 - 0.5 * 0.5 if decays else 1.0
+    np.testing.assert_allclose(proxies.numpy(), factor * before, rtol=1e-5)

@@ -1,5 +1,6 @@
 """What TensorBoard reads back: scalars once per step, settings with scores, the projector."""
 
+import resource
 import shutil
 
 import numpy as np
@@ -12,7 +13,7 @@ from tensorboard.plugins import projector as projector_api
 from tensorboard.plugins.hparams import plugin_data_pb2
 
 from ccpdml import data, training
-from ccpdml.training import projector, tensorboard
+from ccpdml.training import projector, tensorboard, terminal
 from tests.training import checkpoint_test, tiny
 
 NUM_EPOCHS = 6
@@ -120,6 +121,19 @@ def test_settings_and_scores_are_written_once(tmp_path):
     assert start.hparams["Adam.rate"].number_value == 1e-3
     texts = {key: start.hparams[key].string_value for key in ("a.b", "d.e", "f")}
     assert texts == {"a.b": "@C", "d.e": "(1, 2)", "f": "x"}
+
+
+def test_a_full_disk_is_told_with_the_file_and_mended_by_the_same_call(tmp_path):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"events\.out\.tfevents") as caught:
+            tensorboard.write_results(tmp_path, "run", {"a": "1"}, {"map_at_r": 0.5}, step=70)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "make room" in terminal.told(caught.value)
+    tensorboard.write_results(tmp_path, "run", {"a": "1"}, {"map_at_r": 0.5}, step=70)
+    assert read(tmp_path) == {"test/map_at_r": [(70, 0.5)]}
 
 
 @pytest.mark.parametrize("most", [5000, 4])
