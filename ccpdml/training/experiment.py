@@ -323,7 +323,12 @@ class Experiment:
 
     def _read(self):
         claims.refuse_other(self.run_dir, self.data)
+        self._wait_for_all()
         return results.read(self.run_dir)
+
+    def _wait_for_all(self):
+        """No worker leaves while another may still wait for what it has to give."""
+        replicas.any_worker(False, self.strategy)
 
     def _run(self):
         started = time.monotonic()
@@ -359,8 +364,7 @@ class Experiment:
             error.add_note(replay.note(folder))
             raise
         written = results.write(self, learner, stopping.best_step, time.monotonic() - started)
-        # No worker leaves while another may still wait for what it has to give.
-        replicas.any_worker(False, self.strategy)
+        self._wait_for_all()
         return written
 
 
