@@ -22,7 +22,7 @@ from ccpdml.reports import style
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("out", "runs/proxy_collapse", "Folder for the figure.")
-flags.DEFINE_integer("steps", 1600, "Steps of each of the two runs; a multiple of 8.")
+flags.DEFINE_integer("steps", 1600, "Steps of each of the two runs; a multiple of 200.")
 flags.DEFINE_integer("seed", 0, "Seed of weights, batches and pools.")
 
 INSTANCES, PROXIES_PER_CLASS, POOL_SIZE = 4, 4, 12

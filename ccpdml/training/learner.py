@@ -124,6 +124,22 @@ class MetricLearner(tf.keras.Model):
         optimizer.build([weight])
         return optimizer
 
+    def fit(
+        self, *args, steps_per_epoch: int | None = None, **kwargs
+    ) -> tf.keras.callbacks.History:
+        """Trains as Keras's `fit` does; an epoch is what lies between two evaluations.
+
+        Raises:
+            ValueError: if `steps_per_epoch` is not a multiple of `steps_per_execution`.
+        """
+        if steps_per_epoch and steps_per_epoch % self.steps_per_loop:
+            raise ValueError(
+                "`steps_per_epoch` of `fit` must be a multiple of `steps_per_execution` of "
+                f"`compile`: that many steps run in one call. Received: {steps_per_epoch=}, "
+                f"steps_per_execution={self.steps_per_loop}"
+            )
+        return super().fit(*args, steps_per_epoch=steps_per_epoch, **kwargs)
+
     def forget_moments(self, weight: tf.Variable, rows: tf.Tensor) -> None:
         """Forgets the moments of rows of a weight of the criterion, as if never trained.
 

@@ -56,21 +56,34 @@ class InnerLoop:
         if self.num_to_skip:
             self.num_to_skip -= 1
             return self._logs()
-        num_done, loss, is_finite = self._run(iterator)
+        # Collectives of one call keep the shapes of its first step, so that a last batch with fewer
+        # images would break them: where batches may differ in size, each step is a call.
+        num_calls = self.num_steps if self._may_differ_in_size(iterator) else 1
+        num_done = sum(self._call(iterator, self.num_steps // num_calls) for _ in range(num_calls))
+        if num_done == 0:
+            raise StopIteration
+        return self._logs()
+
+    def _may_differ_in_size(self, iterator):
+        specs = tf.nest.flatten(iterator.element_spec, expand_composites=True)
+        is_known = all(spec.shape.rank and spec.shape[0] is not None for spec in specs)
+        return self.strategy.num_replicas_in_sync > 1 and not is_known
+
+    def _call(self, iterator, num_steps):
+        """Runs up to `num_steps` steps in one call; returns how many there were data for."""
+        num_done, loss, is_finite = self._run(iterator, num_steps)
         if not bool(is_finite):
             num_applied = int(tf.convert_to_tensor(self.learner.optimizer.iterations))
             raise NonFiniteLossError(float(loss), num_applied + 1)
-        if int(num_done) == 0:
-            raise StopIteration
-        return self._logs()
+        return int(num_done)
 
     def _logs(self):
         return {metric.name: metric.result() for metric in self.learner.metrics}
 
     @tf.function(reduce_retracing=True)
-    def _run(self, iterator):
+    def _run(self, iterator, num_steps):
         num_done, loss, is_finite = tf.constant(0), tf.constant(0.0), tf.constant(True)
-        for _ in tf.range(self.num_steps):
+        for _ in tf.range(num_steps):
             batch = iterator.get_next_as_optional()
             if not batch.has_value():
                 break

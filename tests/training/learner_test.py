@@ -1,5 +1,7 @@
 """MetricLearner: what one step does, and that it does not depend on how it is run."""
 
+import warnings
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -52,6 +54,32 @@ def test_finite_data_end_inside_a_loop():
     model = tiny.learner(steps_per_execution=4)
     model.fit(tiny.dataset().take(10), epochs=1, verbose=0, shuffle=False)
     assert int(tf.convert_to_tensor(model.optimizer.iterations)) == 10
+
+
+def test_a_last_batch_with_fewer_images_trains_two_replicas_as_one(two_replicas):
+    # 16 images, 16 and 1, of which the second replica gets none.
+    images, labels = (x.reshape(-1, *x.shape[2:])[:33] for x in tiny.batches(3))
+    data = tf.data.Dataset.from_tensor_slices((images, labels)).batch(16)
+    trained = []
+    for strategy in (tf.distribute.get_strategy(), two_replicas):
+        with strategy.scope():
+            model = tiny.learner(steps_per_execution=4)
+        model.fit(data, epochs=2, verbose=0, shuffle=False)
+        assert int(tf.convert_to_tensor(model.optimizer.iterations)) == 6
+        trained.append(tiny.weights(model))
+    np.testing.assert_allclose(*trained, rtol=1e-5, atol=1e-5)
+
+
+def test_an_epoch_that_is_no_whole_number_of_calls_is_refused():
+    with pytest.raises(ValueError, match="steps_per_epoch=6, steps_per_execution=4"):
+        tiny.learner(steps_per_execution=4).fit(tiny.dataset(), steps_per_epoch=6)
+
+
+def test_data_that_end_before_an_epoch_are_trained_once_an_epoch():
+    model = tiny.learner(steps_per_execution=4)
+    with warnings.catch_warnings(action="ignore"):  # Keras 3 says that the data are too few.
+        model.fit(tiny.dataset().take(3), steps_per_epoch=8, verbose=0, shuffle=False)
+    assert int(tf.convert_to_tensor(model.optimizer.iterations)) == 3
 
 
 def moved_in_one_step(learning_rate, multiplier, change_to=None):
