@@ -61,6 +61,6 @@ learner.fit(
     shuffle=False,
     verbose=2,
 )
-embeddings = training.evaluation.embed(learner, test.images)
+embeddings = learner.predict(test.images, verbose=0)
 scores = metrics.retrieval(embeddings, test.labels)
 print(f"MAP@R of unseen characters: {scores['mean_average_precision_at_r']:.3f}")

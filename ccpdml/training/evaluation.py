@@ -29,8 +29,7 @@ def embed(learner, images, progress=False):
     Returns:
         float32 array [n, dim], in the order of the images.
     """
-    embeddings = learner.predict(images, verbose=0, callbacks=[_Bar()] if progress else None)
-    return np.asarray(learner.criterion.normalization(embeddings))
+    return learner.predict(images, verbose=0, callbacks=[_Bar()] if progress else None)
 
 
 def proxies(learner):

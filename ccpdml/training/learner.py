@@ -20,8 +20,8 @@ from ccpdml.training.snapshot import Snapshot
 class MetricLearner(tf.keras.Model):
     """Trains an encoder so that `criterion(embeddings, labels)` falls.
 
-    It is a Keras model of its own: `compile(optimizer)`, then `fit` on batches of
-    (images, labels), `predict` for embeddings. Under a `tf.distribute` strategy the criterion
+    It is a Keras model of its own: `compile(optimizer)`, then `fit` on batches of (images, labels),
+    `predict` for embeddings as they are compared. Under a `tf.distribute` strategy the criterion
     sees the global batch. Build the encoder, the learner and the optimizer in `strategy.scope()`.
 
     Args:
@@ -187,13 +187,28 @@ class MetricLearner(tf.keras.Model):
         return [self.loss_tracker]
 
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Embeddings [batch, dim] in float32, as the encoder gives them (not normalized)."""
+        """Embeddings [batch, dim] in float32, as the encoder gives them: not normalized."""
         return precision.at_least_float32(self.encoder(self.preprocess(images), training=training))
 
     def predict(
         self, x: npt.ArrayLike | tf.data.Dataset, batch_size: int | None = None, **kwargs
     ) -> np.ndarray:
-        """Embeddings float32 [n, dim], as Keras's `predict`; on every worker, all of them."""
+        """Embeddings as they are compared: normalized by the criterion, as in `encoder.keras`.
+
+        Args:
+            x: images, array [n, ...], or dataset of batches of them.
+            batch_size: images embedded at a time, where `x` is an array; None is 32.
+            **kwargs: as of Keras's `predict`.
+
+        Returns:
+            float32 [n, dim]; on every worker, all of them.
+        """
+        return np.asarray(self.criterion.normalization(self.predict_raw(x, batch_size, **kwargs)))
+
+    def predict_raw(
+        self, x: npt.ArrayLike | tf.data.Dataset, batch_size: int | None = None, **kwargs
+    ) -> np.ndarray:
+        """As `predict`, but as the encoder gives them, not normalized: what pools are made of."""
         if not strategies.is_multi_worker(self.distribute_strategy):
             with stacks.one_step_per_execution(self):
                 return super().predict(x, batch_size, **kwargs)
@@ -202,6 +217,23 @@ class MetricLearner(tf.keras.Model):
         if not isinstance(x, tf.data.Dataset):
             x = tf.data.Dataset.from_tensor_slices(x).batch(batch_size or 32)
         return self.sharded_embedding(x)
+
+    def save(self, *args, **kwargs) -> None:
+        """Refuses, and says what is saved instead."""
+        raise NotImplementedError(
+            "A `MetricLearner` is an encoder and what trains it, and is not saved as one model. "
+            "`models.standalone(learner.encoder, learner.criterion.normalization)` is a Keras "
+            "model of its own, to be saved as `encoder.keras` and loaded without this library; "
+            "`training.Checkpoint` keeps all that training needs."
+        )
+
+    def export(self, *args, **kwargs) -> None:
+        """Refuses as `save` does."""
+        self.save()
+
+    def get_config(self) -> dict:
+        """Refuses as `save` does, for whatever function of Keras asks to save it."""
+        self.save()
 
     def train_step(self, data: tuple) -> tf.Tensor:
         """One step of one replica; returns the loss of the global batch."""

@@ -71,7 +71,7 @@ class PoolDraw:
         batches = pipelines.image_batches(
             self.image_set, self.view, self.batch_size, images, seed=self.seed + self.num_draws
         )
-        embeddings = self.learner.predict(batches, verbose=0)
+        embeddings = self.learner.predict_raw(batches, verbose=0)
         return embeddings[places.reshape(draws.shape)]
 
     def get_state(self) -> dict:

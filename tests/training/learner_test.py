@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ccpdml import losses, training
+from ccpdml import losses, models, training
 from tests.training import tiny
 
 CRITERIA = {
@@ -159,12 +159,34 @@ def test_nan_stops_at_its_step():
         model.fit(data, steps_per_epoch=20, verbose=0, shuffle=False)
 
 
-def test_predict_gives_float32_embeddings_in_order():
+def test_predict_gives_float32_embeddings_in_order_as_scores_and_the_saved_encoder_have_them():
     model = tiny.learner()
-    images = tiny.batches(3)[0].reshape(-1, tiny.SIZE)
+    images, labels = (x.reshape(-1, *x.shape[2:]) for x in tiny.batches(3))
     embeddings = model.predict(images, batch_size=7, verbose=0)
     assert embeddings.dtype == np.float32
-    np.testing.assert_allclose(embeddings, np.array(model.encoder(images)), atol=1e-6)
+    encoder = models.standalone(model.encoder, model.criterion.normalization)
+    np.testing.assert_allclose(embeddings, encoder(images), atol=1e-6)
+    evaluation = training.RetrievalEvaluation((images, labels))
+    evaluation.evaluate(model)
+    np.testing.assert_allclose(embeddings, evaluation.embeddings, atol=1e-6)
+    raw = model.predict_raw(images, batch_size=7, verbose=0)
+    assert np.linalg.norm(raw, axis=1).max() > 1.01
+    np.testing.assert_allclose(raw, np.array(model.encoder(images)), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "save",
+    [
+        lambda model, path: model.save(path / "learner.keras"),
+        lambda model, path: model.save(path / "learner"),
+        lambda model, path: model.export(path / "learner"),
+        lambda model, path: tf.keras.models.save_model(model, path / "learner.keras"),
+        lambda model, path: model.to_json(),
+    ],
+)
+def test_a_learner_is_not_saved_as_one_model_and_says_what_is(save, tmp_path):
+    with pytest.raises(NotImplementedError, match=r"models\.standalone.*Checkpoint"):
+        save(tiny.learner(), tmp_path)
 
 
 def test_predict_goes_batch_by_batch_whatever_the_length_of_the_inner_loop():

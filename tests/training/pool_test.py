@@ -21,7 +21,7 @@ class Counting(training.MetricLearner):
 
     num_embedded = 0
 
-    def predict(self, x, **kwargs):
+    def predict_raw(self, x, **kwargs):
         batches = [np.asarray(batch).reshape(len(batch), -1) for batch in x]
         self.num_embedded += sum(map(len, batches))
         return np.concatenate(batches).astype(np.float32)
