@@ -1,0 +1,51 @@
+"""Bytes of a file inside a graph: where they are, and the numbers that they spell."""
+
+import tensorflow as tf
+
+
+def read(contents, position, count):
+    """Bytes of a file from a position on; zeros beyond its end.
+
+    Args:
+        contents: all its bytes, scalar string.
+        position: int64 scalar, at least 0.
+        count: how many, int.
+
+    Returns:
+        Int64 [count].
+    """
+    length = tf.cast(tf.strings.length(contents), tf.int64)
+    position = tf.minimum(tf.cast(position, tf.int64), length)
+    found = tf.strings.substr(contents, position, count)
+    return tf.cast(tf.io.decode_raw(found, tf.uint8, fixed_length=count), tf.int64)
+
+
+def head(contents):
+    """The first 64 KiB of a file, scalar string: no segment of a JPEG file is longer."""
+    return tf.strings.substr(contents, 0, 2**16)
+
+
+def number(values, little=False):
+    """The number that bytes [..., n] spell, int64 [...]; the least byte is last, or first."""
+    weights = tf.constant([256**i for i in range(values.shape[-1])], tf.int64)
+    return tf.reduce_sum(values * tf.where(little, weights, weights[::-1]), axis=-1)
+
+
+def has(contents, name):
+    """Whether a name (a regular expression of letters, str) is in a file, bool scalar."""
+    rest = tf.strings.regex_replace(contents, name, "", replace_global=False)
+    return tf.strings.length(rest) < tf.strings.length(contents)
+
+
+def end_of(contents, name):
+    """Position after the first place of a name in a file, int64 scalar; its end if there is none.
+
+    Args:
+        contents: all its bytes, scalar string.
+        name: a regular expression of letters, str.
+    """
+    since = tf.strings.regex_replace(contents, f"{name}\\C*", "", replace_global=False)
+    # `since` lacks the name and all after it; without the name alone the rest is shorter by it.
+    named = tf.strings.regex_replace(contents, name, "", replace_global=False)
+    end = tf.strings.length(since) + tf.strings.length(contents) - tf.strings.length(named)
+    return tf.cast(end, tf.int64)
