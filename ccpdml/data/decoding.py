@@ -163,7 +163,7 @@ def why_undecodable(contents):
     return _why_not_decoded(image.format)
 
 
-def why_undecodable(path):
+def why_refused(path):
     """Says in words why files with such a name cannot be decoded; None if they can."""
     extension = os.path.splitext(path)[1].lower()
     if extension in OTHER_EXTENSIONS or (extension == ".webp" and not decodes_webp()):
