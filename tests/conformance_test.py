@@ -61,7 +61,7 @@ def changed(default):
         return not default
     if isinstance(default, int):
         return default + 1
-    return 1.1 * default + 0.01 if isinstance(default, float) else default
+    return 0.93 * default + 0.01 if isinstance(default, float) else default
 
 
 def build(cls, nested=None, change=False):

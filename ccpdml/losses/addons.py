@@ -25,6 +25,7 @@ class AddonsLoss(Criterion):
         ValueError: if there is no such loss.
     """
 
+    needs_pairs = True
     NAMES = ("triplet_semihard", "triplet_hard", "npairs", "lifted_struct", "contrastive")
 
     @checked

@@ -65,6 +65,8 @@ class BatchPairs(Criterion):
         loss: a `PairLoss`.
     """
 
+    needs_pairs = True
+
     def __init__(self, loss: tf.keras.layers.Layer, **kwargs):
         super().__init__(**kwargs)
         self.loss = loss

@@ -16,7 +16,13 @@ class Criterion(tf.keras.layers.Layer):
     Args:
         normalization: layer that embeddings and proxies pass before they are compared, in
             training and in evaluation; None is `LipschitzNormalization()`, the paper's.
+
+    Attributes:
+        needs_pairs: whether it learns from pairs of the batch and nothing else, so that a batch
+            must hold two classes and two images of each.
     """
+
+    needs_pairs = False
 
     def __init__(self, normalization: tf.keras.layers.Layer | None = None, **kwargs):
         super().__init__(**({"dtype": "float32", "autocast": False} | kwargs))

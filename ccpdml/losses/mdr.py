@@ -37,6 +37,8 @@ class DistanceRegularizedLoss(Criterion):
     Source: Kim and Park, "Multi-Level Distance Regularization for Deep Metric Learning" (2021).
     """
 
+    needs_pairs = True
+
     @checked
     def __init__(
         self,

@@ -185,7 +185,18 @@ class Experiment:
         preprocess = self.preprocess or getattr(encoder, "preprocess", None)
         learner = self.make_learner(encoder, criterion, preprocess=preprocess)
         learner.compile(self.make_optimizer(), steps_per_execution=self.steps_per_loop)
+        self._check_pairs(learner.criterion)
         return learner
+
+    def _check_pairs(self, criterion):
+        classes, samples = self.sampler.classes_per_batch, self.sampler.samples_per_class
+        if criterion.needs_pairs and min(classes, samples) < 2:
+            raise ValueError(
+                f"{type(criterion).__name__} compares images of a batch with each other: without "
+                "two images of a class nothing attracts, without two classes nothing repels. "
+                "`train.classes_per_batch` and `train.samples_per_class` must be at least 2. "
+                f"Received: classes_per_batch={classes}, samples_per_class={samples}"
+            )
 
     def _build_pool(self, learner):
         pool = self.make_pool(

@@ -3,14 +3,12 @@
 import atexit
 import contextlib
 import faulthandler
-import json
-import os
 import shutil
 import tempfile
 
 import tensorflow as tf
 
-from ccpdml.training import rendezvous
+from ccpdml.training import cluster, rendezvous
 
 SECONDS_TO_START = 600.0
 """How long a worker waits for the others, unless `CCPDML_WAIT` says otherwise."""
@@ -27,7 +25,8 @@ def by_name(name):
     `TF_CONFIG` or Slurm's environment names, and "auto" the largest of these that there is.
 
     Raises:
-        ValueError: if there is no such strategy, or nothing names the processes.
+        ValueError: if there is no such strategy, nothing names the processes, or what names them
+            (`TF_CONFIG`, Slurm's variables) makes no sense.
     """
     strategies = {
         "auto": _largest,
@@ -41,7 +40,7 @@ def by_name(name):
 
 
 def _largest():
-    if _tf_config_workers() > 1 or _slurm_tasks() > 1:
+    if len(cluster.tf_config_addresses()) > 1 or cluster.slurm_tasks() > 1:
         return _multi_worker()
     if len(tf.config.list_physical_devices("GPU")) > 1:
         return tf.distribute.MirroredStrategy()
@@ -49,16 +48,16 @@ def _largest():
 
 
 def _multi_worker():
-    if _tf_config_workers():
+    if cluster.tf_config_addresses():
         resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
-    elif _slurm_tasks():
+    elif cluster.slurm_tasks():
         resolver = _SlurmResolver()
     else:
         raise ValueError(
             "The strategy 'multi_worker' needs TF_CONFIG, or a start by Slurm's srun, to know its "
             "workers. Received: neither in the environment."
         )
-    seconds = float(os.environ.get("CCPDML_WAIT", SECONDS_TO_START))
+    seconds = cluster.seconds_to_wait(SECONDS_TO_START)
     rendezvous.wait_for_all(*_addresses(resolver), seconds)
     # A worker may die after it was seen, and TensorFlow then waits for it, deaf to signals.
     faulthandler.dump_traceback_later(seconds, exit=True)
@@ -83,25 +82,28 @@ class _SlurmResolver(tf.distribute.cluster_resolver.SlurmClusterResolver):
     """
 
     def __init__(self):
-        super().__init__(
-            port_base=int(os.environ.get("CCPDML_PORT", 8888)),
-            gpus_per_node=_slurm_tasks(),  # Any number not below the tasks of a node.
-            gpus_per_task=1,
-            auto_set_gpu=False,
-        )
+        num_tasks, port = cluster.slurm_tasks(), cluster.slurm_port()
+        try:
+            super().__init__(
+                port_base=port,
+                gpus_per_node=num_tasks,  # Any number not below the tasks of a node.
+                gpus_per_task=1,
+                auto_set_gpu=False,
+            )
+        except (RuntimeError, ValueError) as error:
+            raise ValueError(
+                "The environment variables SLURM_STEP_NODELIST, SLURM_STEP_TASKS_PER_NODE and "
+                f"SLURM_STEP_NUM_TASKS must agree, as srun sets them: {error}"
+            ) from error
+        most = max(self._task_configuration.values())
+        if port + most - 1 > cluster.MAX_PORT:
+            raise ValueError(
+                "The environment variable CCPDML_PORT must leave a port for each of the "
+                f"{most} tasks of a node. Received: CCPDML_PORT={port}"
+            )
 
     def num_accelerators(self, *args, **kwargs):
         return {"GPU": len(tf.config.list_physical_devices("GPU"))}
-
-
-def _tf_config_workers():
-    cluster = json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {})
-    return sum(len(cluster.get(job, ())) for job in ("chief", "worker"))
-
-
-def _slurm_tasks():
-    # Only srun sets the variables of a step; the batch script itself is no worker.
-    return int(os.environ.get("SLURM_STEP_NUM_TASKS", 0))
 
 
 def is_lost_worker(error):

@@ -191,6 +191,13 @@ def test_a_setting_that_cannot_be_is_refused_before_training(tmp_path, binding, 
     assert not (tmp_path / "checkpoints").exists() or not list((tmp_path / "checkpoints").iterdir())
 
 
+@pytest.mark.parametrize("binding", ["classes_per_batch = 1", "samples_per_class = 1"])
+def test_a_batch_without_pairs_is_refused_for_a_loss_on_pairs(tmp_path, binding):
+    baseline = experiment(tmp_path, "digits_c2_base", [f"train.{binding}"])
+    with pytest.raises(ValueError, match="BatchPairs compares images .* must be at least 2"):
+        baseline.build()
+
+
 def test_a_missing_binding_is_named(tmp_path):
     path = tmp_path / "few.gin"
     path.write_text("train.steps = 5\n")

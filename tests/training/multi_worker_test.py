@@ -86,8 +86,20 @@ def test_one_device_and_no_cluster_need_no_strategy(monkeypatch):
 @pytest.mark.parametrize(
     "environment",
     [
-        {"TF_CONFIG": json.dumps({"cluster": {"worker": ["a:1", "b:1"]}})},
-        {"SLURM_STEP_NUM_TASKS": "2"},
+        {
+            "TF_CONFIG": json.dumps(
+                {
+                    "cluster": {"worker": ["a:1", "b:1"]},
+                    "task": {"type": "worker", "index": 0},
+                }
+            )
+        },
+        {
+            "SLURM_STEP_NUM_TASKS": "2",
+            "SLURM_PROCID": "0",
+            "SLURM_STEP_NODELIST": "node1",
+            "SLURM_STEP_TASKS_PER_NODE": "2",
+        },
     ],
 )
 def test_the_environment_of_a_cluster_chooses_its_strategy(monkeypatch, environment):
