@@ -1,5 +1,7 @@
 """The examples and the notebook run as they stand, and what they claim to do has happened."""
 
+import base64
+import io
 import json
 import re
 import runpy
@@ -103,10 +105,20 @@ def test_the_notebook_runs_from_top_to_bottom(tmp_path):
     assert found["changes"] == [int(i["step"]) for i in found["instances"][1:]]
 
 
-def test_the_notebook_is_checked_in_without_outputs_and_its_links_lead_somewhere():
-    notebook = json.loads((EXAMPLES / "tour.ipynb").read_text(encoding="utf-8"))
-    for cell in notebook["cells"]:
-        assert not cell.get("outputs")
-        assert not cell.get("execution_count")
+def test_the_notebook_shows_what_it_gave_and_its_links_lead_somewhere():
+    path = EXAMPLES / "tour.ipynb"
+    assert path.stat().st_size < 1_000_000
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
+    for cell in code:
+        told = {output["output_type"] for output in cell["outputs"]}
+        drawn = [o["data"]["image/png"] for o in cell["outputs"] if "data" in o]
+        source = "".join(cell["source"])
+        assert told <= {"stream", "display_data"}, source
+        assert ("stream" in told) == ("print(" in source), source
+        assert bool(drawn) == bool(re.search(r"^(show|gallery|plt.show)\(", source, re.M)), source
+        for picture in drawn:
+            Image.open(io.BytesIO(base64.b64decode(picture))).verify()
     for target in re.findall(r"\]\(([^)#\s]+)", "\n".join(cells("markdown"))):
         assert (EXAMPLES / target).exists(), target
