@@ -11,8 +11,9 @@ import gin
 import tensorflow as tf
 from absl import logging
 from gin import config as gin_config
+from gin import resource_reader
 
-from ccpdml import bounds
+from ccpdml import bounds, own_code
 from ccpdml.bounds import Count, NonNegative, Positive, Rate, Share, Whole
 
 _KERAS = {
@@ -75,9 +76,11 @@ def load(
     """Reads gin files and bindings and checks that each has an effect and a value that can be.
 
     Args:
-        files: paths of gin files, read in order; includes are looked up beside the repository's
-            `gin/` folder or from the working directory.
+        files: paths of gin files, read in order; includes are looked for in the working
+            directory, in the `gin/` folder that the file is in, else in its folder, and in `gin/`
+            of the working directory.
         bindings: further lines, such as "train.steps = 100", which override the files.
+            What they import is looked for as `own_code.importable` says.
         roots: names of the configurables that the program calls itself.
 
     Raises:
@@ -89,13 +92,20 @@ def load(
         if not Path(file).is_file():
             raise ConfigError(f"There is no gin file {file}. The runs are listed in the README.")
         gin.add_config_file_search_path(str(_root_of_includes(file)))
+    gin.add_config_file_search_path(str(Path.cwd() / "gin"))
+    # An include is a file; gin would also take `datasets/x.gin` for one of a package `datasets`.
+    package_reader = (resource_reader.system_path_reader, resource_reader.system_path_file_exists)
+    if package_reader in gin_config._FILE_READERS:
+        gin_config._FILE_READERS.remove(package_reader)
+    own = [file for file in files if _root_of_includes(file).name != "gin"]
     verbosity = logging.get_verbosity()
     logging.set_verbosity(logging.FATAL)  # Gin logs every place where an include is not.
     try:
-        for file in files:
-            _parse(str(file), gin.parse_config_file, str(file))
-        for binding in bindings:
-            _parse(f"The binding '{binding}'", gin.parse_config, binding)
+        with own_code.importable(own):
+            for file in files:
+                _parse(str(file), gin.parse_config_file, str(file))
+            for binding in bindings:
+                _parse(f"The binding '{binding}'", gin.parse_config, binding)
         _refuse_undefined_macros()
         gin.finalize()
     finally:
@@ -112,6 +122,11 @@ def _parse(what, parse, source):
         parse(source)
     except tokenize.TokenError as error:
         raise ConfigError(f"{what}: a bracket or quotation mark is left open.") from error
+    except ImportError as error:
+        raise ConfigError(
+            f"{what}: {error}. Modules are looked for among those installed, in the working "
+            f"directory, {Path.cwd()}, and in the folder of each gin file."
+        ) from error
     except (ValueError, OSError, AttributeError, SyntaxError, TypeError) as error:
         raise ConfigError(f"{what}: {error}") from error
 

@@ -1,6 +1,7 @@
 """Gin files: every one can be read, and nothing in them is silently without effect."""
 
 import re
+import sys
 from pathlib import Path
 
 import gin
@@ -108,3 +109,75 @@ def test_a_missing_file_is_an_error():
 def test_a_binding_overrides_the_files():
     config.load([DIGITS], ["train.steps = 7"])
     assert gin.query_parameter("train.steps") == 7
+
+
+MODULE = """
+import gin
+
+@gin.register
+def of_{name}(input_shape, side=3):
+    import {name}_later
+    return {name}_later.VALUE + side
+"""
+WHOLE = """
+import {module}
+train.encoder = @build_encoder
+build_encoder.backbone = @of_{module}
+of_{module}.side = 5
+train.data = @data.load
+data.load.name = 'digits'
+train.steps = 2
+train.evaluate_every = 1
+train.criterion = @ProxyAnchorLoss
+train.optimizer = @tf.keras.optimizers.Adam
+"""
+
+
+@pytest.fixture
+def own_file(tmp_path, monkeypatch):
+    """A path for a gin file, in a folder of the working directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "own_files").mkdir()
+    return tmp_path / "own_files" / "run.gin"
+
+
+def write_module(folder, name):
+    (folder / f"{name}.py").write_text(MODULE.format(name=name))
+    (folder / f"{name}_later.py").write_text("VALUE = 2")
+
+
+@pytest.mark.parametrize(("up", "name"), [(0, "own_beside"), (1, "own_here")])
+def test_a_gin_file_imports_modules_from_here_and_from_beside_it(own_file, up, name):
+    before, folder = list(sys.path), own_file.parents[up]
+    write_module(folder, name)
+    own_file.write_text(WHOLE.format(module=name))
+    config.load([own_file])
+    assert gin.get_configurable(f"of_{name}")((8, 8, 1)) == 7  # Imports in functions work, too.
+    assert f"import {name}" in config.text()
+    assert sys.path == [*before, str(folder)]  # Not where nothing came from.
+
+
+def test_what_is_installed_is_not_hidden_by_a_file_of_its_name(own_file):
+    (own_file.parents[1] / "wave.py").write_text("raise RuntimeError('imported')")
+    write_module(own_file.parent, "own_third")
+    own_file.write_text(f"import wave\n{WHOLE.format(module='own_third')}")
+    config.load([own_file])
+
+
+def test_a_module_that_is_nowhere_is_told_with_where_it_was_looked_for(own_file):
+    own_file.write_text("import own_missing\n")
+    with pytest.raises(config.ConfigError, match=r"(?s)run\.gin.*own_missing.*installed") as caught:
+        config.load([own_file])
+    assert str(own_file.parents[1]) in str(caught.value)
+
+
+def test_an_include_is_a_file_and_none_of_a_package_of_that_name(own_file):
+    (own_file.parent / "parts").mkdir()
+    own_file.write_text("include 'parts/of_mine.gin'\n")
+    with pytest.raises(config.ConfigError, match="Unable to open file: parts/of_mine.gin"):
+        config.load([own_file])
+    (own_file.parent / "parts" / "of_mine.gin").write_text(DIGITS.read_text())
+    (own_file.parents[1] / "gin").symlink_to(GIN)
+    config.load([own_file])
+    assert gin.query_parameter("load.name") == "digits"

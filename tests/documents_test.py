@@ -1,7 +1,8 @@
 """README, CONTRIBUTING and docs/: what they tell a reader to type runs, what they name is there.
 
 The blocks of a page run in its order, in one copy of the checkout, as a reader would: commands in
-bash, neighboring Python blocks as one program. Gin blocks are files, named in their first line.
+bash, neighboring Python blocks as one program. Gin blocks, and modules among the Python blocks, are
+files, named in their first line.
 Training is cut short by bindings and flags that the copy's `python` adds.
 """
 
@@ -97,15 +98,18 @@ def test_the_blocks_of_a_page_run_in_order(page, tmp_path, monkeypatch):
         pytest.skip("the pages name .venv, the default stack; ALL_PAGES=1 runs them here too")
     checkout(tmp_path)
     monkeypatch.chdir(tmp_path)
-    for language, group in itertools.groupby(to_run(page), lambda block: block.language):
+    kinds = itertools.groupby(to_run(page), lambda block: (block.language, file_of(block)))
+    for (language, name), group in kinds:
         group = list(group)
+        if name:
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_text("".join(block.text for block in group))
+            continue
         if language == "python" and page != README:  # The test below runs that.
             run_python(group, tmp_path)
         for block in group:
             if language == "sh":
                 run_commands(block, tmp_path)
-            elif language == "gin":
-                (tmp_path / gin_file_of(block)).write_text(block.text)
 
 
 @pytest.mark.smoke
@@ -115,11 +119,12 @@ def test_the_python_of_the_readme_runs_in_a_process_of_its_own(tmp_path):
     subprocess.run([sys.executable, str(script)], check=True, cwd=tmp_path)
 
 
-def gin_file_of(block):
-    """The name of the file that a block of gin is."""
-    named = re.match(r"# (gin/\w+\.gin)\b", block.text)
-    assert named, f"{block}: a gin block begins with the name of its file, `# gin/name.gin`"
-    return named[1]
+def file_of(block):
+    """The name of the file that a block is: all of gin, modules among those of Python; or None."""
+    named = re.match(r"# (\w+/\w+\.(gin|py))\b", block.text)
+    if block.language == "gin":
+        assert named, f"{block}: a gin block begins with the name of its file, `# gin/name.gin`"
+    return named[1] if named else None
 
 
 @each_page
@@ -151,14 +156,14 @@ def flags_of(program):
 
 @each_page
 def test_commands_name_programs_flags_and_gin_files_that_exist(page):
-    written = {gin_file_of(b) for b in documents.blocks(page) if b.language == "gin"}
+    written = {file_of(b) for b in documents.blocks(page) if b.language == "gin"}
     for words in documents.commands(page):
         (start,) = [i for i, word in enumerate(words) if "python" in word]
         program, *rest = words[start + 1 :]
         assert (ROOT / program).is_file(), words
         for flag, value in re.findall(r"^--(\w+)(?:=(.*))?$", "\n".join(rest), re.MULTILINE):
             assert flag in flags_of(program), words
-            if flag == "gin_file" and value.startswith("gin/") and "<" not in value:
+            if flag == "gin_file" and "<" not in value:
                 assert value in written or (ROOT / value).is_file(), words
 
 
