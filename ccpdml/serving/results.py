@@ -41,17 +41,17 @@ class Results:
 
     def rows(self) -> Iterator[tuple]:
         """A tuple per found image, as `COLUMNS` names them."""
-        yes_or_no = self.right.astype(int).filled(-1)
+        yes_or_no, similarities = self.right.astype(int).filled(-1), self.similarities
         for i, found in enumerate(self.indices):
-            for rank, (j, distance) in enumerate(zip(found, self.distances[i], strict=True)):
+            for rank, j in enumerate(found):
                 yield (
                     str(self.queries.paths[i]),
                     str(self.queries.classes[i]),
                     rank + 1,
                     str(self.gallery.paths[j]),
                     str(self.gallery.classes[j]),
-                    f"{distance:.6f}",
-                    f"{self.similarities[i, rank]:.6f}",
+                    f"{self.distances[i, rank]:.6f}",
+                    f"{similarities[i, rank]:.6f}",
                     ("no", "yes", "")[yes_or_no[i, rank]],
                 )
 
