@@ -111,10 +111,18 @@ def _thumbnail(file):
     try:
         with Image.open(file) as picture:
             picture.draft("RGB", (2 * THUMBNAIL_SIZE, 2 * THUMBNAIL_SIZE))
-            picture = ImageOps.exif_transpose(picture).convert("RGB")
+            picture = _on_white(ImageOps.exif_transpose(picture))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return "", "cannot be shown"
     picture.thumbnail((THUMBNAIL_SIZE, THUMBNAIL_SIZE))
     data = io.BytesIO()
     picture.save(data, "JPEG", quality=85)
     return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode(), ""
+
+
+def _on_white(picture):
+    """What encoders see of a picture where it is transparent."""
+    if "A" not in picture.getbands() and "transparency" not in picture.info:
+        return picture.convert("RGB")
+    white = Image.new("RGBA", picture.size, "white")
+    return Image.alpha_composite(white, picture.convert("RGBA")).convert("RGB")

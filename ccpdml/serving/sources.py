@@ -7,7 +7,9 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from ccpdml.data import checks, folder, listing
+from absl import logging
+
+from ccpdml.data import checks, decoding, folder, listing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +34,8 @@ def find_images(sources: str | Path | Iterable) -> ImageFiles:
     Args:
         sources: one or several of
             a folder: every image in it at any depth, in order of path; the class is the first
-            folder below it, or below its `train/` or `test/`;
+            folder below it, or below its `train/`, `val/` or `test/`. Images of kinds that cannot
+            be read are left out with a warning;
             a CSV file with the column `path`, relative to the file, and if wanted `label`;
             a .txt file with a path on each line, relative to the file;
             a pattern such as "photos/**/*.jpg", with classes as of a folder;
@@ -118,15 +121,26 @@ def _is_utf8(path):
 
 
 def _classified(root, files, source):
-    paths = sorted(file for file in files if folder.is_image(file) and file.is_file())
-    if not paths:
+    kinds = (*decoding.EXTENSIONS, *decoding.OTHER_EXTENSIONS)
+    images = sorted(file for file in files if file.suffix.lower() in kinds and file.is_file())
+    refused = [file for file in images if decoding.why_refused(file)]
+    said = ""
+    if refused:
+        said = f"{len(refused)} of kinds that cannot be read, e.g. {refused[0]}: "
+        said += decoding.why_refused(refused[0])
+    if len(refused) == len(images):
         raise FileNotFoundError(
-            f"Expected images ({', '.join(folder.EXTENSIONS)}) in {source}. Received: none"
+            f"Expected images ({', '.join(decoding.EXTENSIONS)}) in {source}. "
+            f"Received: {said or 'none'}"
         )
-    return [(str(path), _class_of(path.relative_to(root).parts[:-1])) for path in paths]
+    if refused:
+        logging.warning("Images left out of %s: %s", source, said)
+    kept = sorted(set(images).difference(refused))
+    return [(str(path), _class_of(path.relative_to(root).parts[:-1])) for path in kept]
 
 
 def _class_of(folders):
     """The class by the folders above an image, as `data.folder` reads them."""
-    inner = folders[1:] if folders[:1] in (("train",), ("test",)) else folders
-    return inner[0] if inner else ""
+    if len(folders) > 1 and folders[0] in ("train", "val", "test"):
+        return folders[1]
+    return folders[0] if folders else ""

@@ -65,6 +65,7 @@ def test_a_rotated_photograph_is_the_same_as_a_file_and_as_a_pil_image(encoder, 
     Image.open(photo).rotate(90, expand=True).save(tmp_path / "side.png", exif=exif)
     picture = Image.open(tmp_path / "side.png")
     np.testing.assert_array_equal(encoder.embed(picture), encoder.embed(photo))
+    np.testing.assert_array_equal(encoder.embed(tmp_path / "side.png"), encoder.embed(photo))
 
 
 @pytest.mark.parametrize(

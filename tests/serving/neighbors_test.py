@@ -1,7 +1,9 @@
 """Search: what is found, and the files that show it."""
 
+import base64
 import csv
 import html.parser
+import io
 import json
 import re
 import shutil
@@ -265,6 +267,21 @@ def test_names_of_files_do_no_harm(tmp_path, monkeypatch):
     page = Page(text)
     assert page.open == []
     assert len(page.sources) == 36
+
+
+def test_pictures_are_shown_upright_and_on_white_as_encoders_see_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # Lies on its side.
+    Image.new("RGB", (60, 20)).save("side.jpg", exif=exif)
+    Image.new("RGBA", (60, 20), (200, 0, 0, 0)).save("clear.png")
+    rows = embedded(np.eye(2), ["side.jpg", "clear.png"], ["", ""])
+    serving.search(rows, rows, k=1).write_page("out.html")
+    sources = Page(Path("out.html").read_text()).sources
+    data = [base64.b64decode(source.split(",")[1]) for source in sources[:2]]
+    upright, white = (Image.open(io.BytesIO(each)) for each in data)
+    assert upright.size == (20, 60)
+    assert white.getextrema() == ((255, 255),) * 3
 
 
 def test_a_picture_that_cannot_be_shown_does_not_end_the_page(tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ import os
 import pytest
 
 from ccpdml import serving
+from ccpdml.data import decoding
 
 
 @pytest.fixture
@@ -20,6 +21,7 @@ def root(tmp_path, monkeypatch):
         "p/__MACOSX/cat/._1.jpg",
         "p/train/ant/5.png",
         "p/test/bee/6.bmp",
+        "p/val/cow/7.webp",
     ):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,7 +42,24 @@ def test_a_folder_gives_its_images_with_the_folders_below_it_as_classes(root):
         ("p/loose.png", ""),
         ("p/test/bee/6.bmp", "bee"),
         ("p/train/ant/5.png", "ant"),
+        *([("p/val/cow/7.webp", "cow")] if decoding.decodes_webp() else []),
     ]
+
+
+def test_classes_may_be_called_train_and_test(root):
+    for name in ("vehicles/train/1.png", "vehicles/car/2.png"):
+        (root / name).parent.mkdir(parents=True)
+        (root / name).touch()
+    assert [name for _, name in pairs("vehicles")] == ["car", "train"]
+
+
+def test_images_of_kinds_that_cannot_be_read_are_counted_and_named(root, caplog):
+    (root / "p" / "cat" / "8.HEIC").touch()
+    (root / "p" / "dog" / "9.tif").touch()
+    assert pairs("p/dog") == [("p/dog/3.gif", "")]
+    assert "left out of p/dog: 1 of kinds that cannot be read, e.g. p/dog/9.tif: " in caplog.text
+    with pytest.raises(FileNotFoundError, match=r"Received: 1 of kinds .* p/cat/8.HEIC: .*convert"):
+        serving.find_images("p/cat/8*C")
 
 
 def test_a_pattern_gives_what_it_matches(root):
