@@ -7,7 +7,7 @@ all cores. Either way a batch depends on (seed, step) alone.
 import contextlib
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,7 @@ class UnreadableFileError(ValueError):
 
 
 @contextlib.contextmanager
-def telling_unreadable_files():
+def telling_unreadable_files() -> Iterator[None]:
     """Turns what TensorFlow raises in here about a file into `UnreadableFileError`, which names it.
 
     What a pipeline raises passes through TensorFlow as text, with much around it.

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -112,6 +113,18 @@ def test_another_configuration_is_refused_before_anything_runs(whole):
     assert code == 1
     assert "another configuration" in printed
     assert "num_folds" in printed
+    assert "Traceback" not in printed
+
+
+def test_runs_on_other_data_are_refused_though_finished(whole, tmp_path):
+    run_dir = shutil.copytree(whole, tmp_path / "copy")
+    path = run_dir / "fold_1_repeat_0" / "data.json"
+    described = json.loads(path.read_text())
+    described["parts"]["test"]["digest"] = "0"
+    path.write_text(json.dumps(described))
+    code, printed = finish(start(run_dir, *SMALL))
+    assert code == 1
+    assert "fold_1_repeat_0 holds a run on other data" in printed
     assert "Traceback" not in printed
 
 
