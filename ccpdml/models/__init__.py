@@ -12,6 +12,7 @@ from ccpdml.models.encoder import build_encoder, standalone
 from ccpdml.models.feature_head import feature_head
 from ccpdml.models.inception import bn_inception
 from ccpdml.models.inputs import keep_range, scale_to_unit_range, standardize, subtract_mean_bgr
+from ccpdml.models.resnet import resnet50_torch
 from ccpdml.models.small import small_cnn
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "keep_range",
     "keras_application",
     "resnet50",
+    "resnet50_torch",
     "resnet50_v2",
     "saved_network",
     "scale_to_unit_range",

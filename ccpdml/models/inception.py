@@ -1,7 +1,6 @@
 """BN-Inception, the backbone of the paper."""
 
 import gin
-import numpy as np
 import tensorflow as tf
 
 from ccpdml.models import inputs, weight_files
@@ -55,44 +54,8 @@ def bn_inception(
     model = tf.keras.Model(images, features, name="bn_inception")
     model.preprocess = inputs.subtract_mean_bgr
     if weights is not None:
-        set_weights(model, weight_files.read("bn_inception", weights))
+        weight_files.set_weights(model, weight_files.read("bn_inception", weights))
     return model
-
-
-def set_weights(model, arrays):
-    """Gives a BN-Inception its weights.
-
-    Args:
-        model: what `bn_inception` returns.
-        arrays: mapping "<layer>/<kind>" -> array; see `layer_arrays` for the kinds.
-
-    Raises:
-        ValueError: if a weight is missing or of another shape, naming it.
-    """
-    for layer in model.layers:
-        kinds = layer_arrays(layer)
-        for kind, variable in kinds.items():
-            value = arrays.get(f"{layer.name}/{kind}")
-            if value is None or value.shape != tuple(variable.shape):
-                raise ValueError(
-                    f"BN-Inception needs {layer.name}/{kind} of shape {tuple(variable.shape)}. "
-                    f"Received: {None if value is None else value.shape}"
-                )
-            variable.assign(np.asarray(value, np.float32))
-
-
-def layer_arrays(layer):
-    """The weights of a convolution or batch normalization by kind; none of any other layer."""
-    if isinstance(layer, tf.keras.layers.Conv2D):
-        return {"kernel": layer.kernel, "bias": layer.bias}
-    if isinstance(layer, tf.keras.layers.BatchNormalization):
-        return {
-            "gamma": layer.gamma,
-            "beta": layer.beta,
-            "mean": layer.moving_mean,
-            "variance": layer.moving_variance,
-        }
-    return {}
 
 
 def _block(features, name, single, triple, double, projection):

@@ -1,11 +1,16 @@
 """Reads tensors out of PyTorch files without PyTorch and without running what is in them."""
 
+import math
 import pickle
+import struct
 import sys
 import zipfile
+import zlib
 from collections import OrderedDict
 
 import numpy as np
+
+from ccpdml.models import numbers
 
 _DTYPES = {
     "FloatStorage": np.float32,
@@ -17,7 +22,14 @@ _DTYPES = {
     "CharStorage": np.int8,
     "ByteStorage": np.uint8,
     "BoolStorage": np.bool_,
+    "BFloat16Storage": numbers.BFLOAT16,
 }
+# Where checkpoints keep the weights among other things, in this order.
+_PLACES = ("state_dict", "model_state_dict", "model", "net", "network")
+# What damaged or hostile files raise on the way.
+_BROKEN = (pickle.UnpicklingError, ValueError, TypeError, KeyError, IndexError, AttributeError)
+_BROKEN += (OverflowError, EOFError, MemoryError, RecursionError, NotImplementedError)
+_BROKEN += (zipfile.BadZipFile, zlib.error, struct.error)
 _MAGIC = 0x1950A86A20F9469CFC6C
 
 
@@ -25,23 +37,41 @@ def load(path):
     """Reads a state dict that `torch.save` wrote, in the zip format or the older one.
 
     Args:
-        path: of the file.
+        path: of the file: a dictionary of tensors, or a checkpoint that has one under
+            "state_dict", "model_state_dict", "model", "net" or "network".
 
     Returns:
-        Dictionary name -> array.
+        Dictionary name -> array; bfloat16 becomes float32.
 
     Raises:
-        ValueError: if the file holds anything but a dictionary of tensors, or is damaged.
+        ValueError: if the file holds anything but dictionaries, tensors and plain values, no
+            dictionary of tensors, or is damaged.
     """
     try:
         loaded = _load_zip(path) if zipfile.is_zipfile(path) else _load_stream(path)
-    except (pickle.UnpicklingError, EOFError, KeyError, IndexError, AttributeError) as error:
-        raise ValueError(f"`path` is no readable state dict: {error}. Received: {path=}") from error
-    if not isinstance(loaded, dict):
+        tensors = _tensors(loaded)
+        return {name: _resolve(tensor) for name, tensor in tensors.items()}
+    except _BROKEN as error:
+        reason = str(error) or type(error).__name__
         raise ValueError(
-            f"`path` must hold a dictionary of tensors. Received: {path=}, {type(loaded).__name__}"
-        )
-    return {name: _resolve(value) for name, value in loaded.items() if isinstance(value, _Tensor)}
+            f"`path` is no readable state dict: {reason}. Received: {path=}"
+        ) from error
+
+
+def _tensors(loaded):
+    """The tensors of a state dict, by name, wherever it is in what was loaded."""
+    if not isinstance(loaded, dict):
+        raise ValueError(f"it holds a {type(loaded).__name__} in place of a dictionary of tensors")
+    inner = [loaded[name] for name in _PLACES if isinstance(loaded.get(name), dict)]
+    for each in (loaded, *inner):
+        found = {name: value for name, value in each.items() if isinstance(value, _Tensor)}
+        if found:
+            return found
+    names = ", ".join(str(name) for name in list(loaded)[:8]) or "nothing"
+    raise ValueError(
+        f"expected tensors by name, at the top or under one of {', '.join(_PLACES)}; "
+        f"at the top there is {names:.200}"
+    )
 
 
 class _Storage:
@@ -60,14 +90,20 @@ class _Tensor:
 
 
 def _resolve(tensor):
-    numbers = tensor.storage.numbers[tensor.offset :]
-    count = 1 + sum((n - 1) * step for n, step in zip(tensor.shape, tensor.strides, strict=True))
+    entries = (tensor.offset, *tensor.shape, *tensor.strides)
+    if not all(isinstance(entry, int) for entry in entries) or min(entries) < 0:
+        raise ValueError(f"a tensor has the shape {tensor.shape!s:.80}")
     if 0 in tensor.shape:
-        return np.zeros(tensor.shape, tensor.storage.dtype)
-    if min((tensor.offset, *tensor.shape, *tensor.strides)) < 0 or count > len(numbers):
-        raise ValueError(f"A tensor of shape {tensor.shape} reaches beyond its storage.")
-    strides = [step * numbers.itemsize for step in tensor.strides]
-    return np.lib.stride_tricks.as_strided(numbers, tensor.shape, strides).copy()
+        return np.zeros(tensor.shape, np.float32)
+    if tensor.storage.numbers is None:
+        raise ValueError("a tensor's numbers are not in the file")
+    stored = tensor.storage.numbers[tensor.offset :]
+    count = 1 + sum((n - 1) * step for n, step in zip(tensor.shape, tensor.strides, strict=True))
+    # Tensors may share numbers, but none is larger than what it is made of.
+    if count > len(stored) or math.prod(tensor.shape) > len(stored):
+        raise ValueError(f"a tensor of shape {tensor.shape!s:.80} reaches beyond its storage")
+    strides = [step * stored.itemsize for step in tensor.strides]
+    return numbers.plain(np.lib.stride_tricks.as_strided(stored, tensor.shape, strides))
 
 
 def _rebuild_tensor(storage, offset, shape, strides, *_):
@@ -95,6 +131,8 @@ class _Unpickler(pickle.Unpickler):
     def find_class(self, module, name):
         if module == "torch" and name in _DTYPES:
             return _DTYPES[name]
+        if module == "torch" and name.endswith("Storage"):
+            raise pickle.UnpicklingError(f"it has numbers of a kind that is not read, {name}")
         if (module, name) not in self.ALLOWED:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is no tensor")
         return self.ALLOWED[module, name]
@@ -107,7 +145,10 @@ class _Unpickler(pickle.Unpickler):
 
 def _load_zip(path):
     with zipfile.ZipFile(path) as archive:
-        (entry,) = [name for name in archive.namelist() if name.endswith("/data.pkl")]
+        entries = [name for name in archive.namelist() if name.endswith("/data.pkl")]
+        if len(entries) != 1:
+            raise pickle.UnpicklingError("it is no archive of torch.save")
+        (entry,) = entries
         root = entry[: -len("data.pkl")]
         if f"{root}byteorder" in archive.namelist():
             _check_byte_order(archive.read(f"{root}byteorder").decode())

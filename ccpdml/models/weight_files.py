@@ -1,14 +1,19 @@
-"""Where the converted weights of backbones are kept."""
+"""Where the converted weights of backbones are kept, and how a backbone gets them."""
 
 import os
 from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
 
 _SOURCES = {
     "bn_inception": "the public PyTorch state dict bn_inception-52deb4733.pth, which "
     "pretrained-models.pytorch (github.com/Cadene) links to",
+    "resnet50_torch": "a ResNet-50 of torchvision (resnet50-11ad3fa6.pth) or of timm "
+    "(resnet50.a1_in1k, .safetensors or .pth)",
 }
+# A layer that only this network has.
+_MARKS = {"bn_inception": "conv1_7x7_s2", "resnet50_torch": "layer1_0_conv1"}
 
 
 def folder():
@@ -33,6 +38,7 @@ def read(name, weights):
 
     Raises:
         FileNotFoundError: if there is no such file, telling how to make it.
+        ValueError: if it is no .npz file of arrays.
     """
     path = path_of(name, weights)
     if not path.is_file():
@@ -42,5 +48,67 @@ def read(name, weights):
             f"scratch, bind {name}.weights = None; to try a run on a CPU, give "
             "--gin_file=gin/backbones/small.gin last."
         )
-    with np.load(path, allow_pickle=False) as archive:
-        return dict(archive.items())
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return dict(archive.items())
+    except (ValueError, OSError, EOFError, AttributeError) as error:
+        raise ValueError(
+            f"{path}: expected a file that experiments/import_weights.py wrote. Received: {error}"
+        ) from error
+
+
+def network_of(arrays):
+    """The name of the backbone that weights are of.
+
+    Args:
+        arrays: mapping "<layer>/<kind>" -> array.
+
+    Raises:
+        ValueError: if they are of none.
+    """
+    for name, layer in _MARKS.items():
+        if f"{layer}/kernel" in arrays:
+            return name
+    raise ValueError(
+        f"Expected the weights of {' or '.join(_MARKS)}. Received: {len(arrays)} arrays, such as "
+        f"{', '.join(sorted(arrays)[:3]) or 'none'}"
+    )
+
+
+def set_weights(model, arrays):
+    """Gives a backbone its weights.
+
+    Args:
+        model: a Keras model of convolutions and batch normalization.
+        arrays: mapping "<layer>/<kind>" -> array; see `layer_arrays` for the kinds.
+
+    Raises:
+        ValueError: if a weight is missing or of another shape, naming it.
+    """
+    for layer in model.layers:
+        for kind, variable in layer_arrays(layer).items():
+            value = arrays.get(f"{layer.name}/{kind}")
+            if value is None or value.shape != tuple(variable.shape):
+                raise ValueError(
+                    f"{model.name} needs {layer.name}/{kind} of shape {tuple(variable.shape)}. "
+                    f"Received: {'none' if value is None else value.shape}"
+                )
+            if value.dtype.kind not in "fiu":
+                raise ValueError(
+                    f"{model.name} needs {layer.name}/{kind} in numbers. Received: {value.dtype}"
+                )
+            variable.assign(np.asarray(value, np.float32))
+
+
+def layer_arrays(layer):
+    """The weights of a convolution or batch normalization by kind; none of any other layer."""
+    if isinstance(layer, tf.keras.layers.Conv2D):
+        return {"kernel": layer.kernel} | ({"bias": layer.bias} if layer.use_bias else {})
+    if isinstance(layer, tf.keras.layers.BatchNormalization):
+        return {
+            "gamma": layer.gamma,
+            "beta": layer.beta,
+            "mean": layer.moving_mean,
+            "variance": layer.moving_variance,
+        }
+    return {}

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from ccpdml import models
-from ccpdml.models import import_weights, inception, torch_files
+from ccpdml.models import import_weights, torch_files, weight_files
 
 HERE = Path(__file__).parent
 FIXTURES = HERE / "fixtures"
@@ -34,7 +34,7 @@ def arrays():
 
 def test_the_converted_network_equals_its_twin(arrays):
     model = models.bn_inception((twin.IMAGE_SIZE,) * 2 + (3,), weights=None)
-    inception.set_weights(model, arrays)
+    weight_files.set_weights(model, arrays)
     with np.load(FIXTURES / "bn_inception_features.npz") as stored:
         expected = stored["features"]
     result = model(twin.image(), training=False)
@@ -115,7 +115,7 @@ def test_a_damaged_file_is_refused(tmp_path):
 
 def test_the_command_converts_a_keras_file(arrays, tmp_path):
     model = models.bn_inception((64, 64, 3), weights=None)
-    inception.set_weights(model, arrays)
+    weight_files.set_weights(model, arrays)
     model.save(tmp_path / "source.h5")
     target = tmp_path / "folder" / "bn_inception.npz"
     command = [sys.executable, "experiments/import_weights.py"]
