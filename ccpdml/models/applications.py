@@ -92,6 +92,8 @@ def saved_network(
 ) -> tf.keras.Model:
     """A Keras model of your own, read from a file, that ends in a feature map.
 
+    The encoder that a run left is read by `training.trained_network`.
+
     Args:
         input_shape: (height, width, channels) of the images; the model must take them.
         path: of a `.keras` or `.h5` file.
@@ -109,7 +111,8 @@ def saved_network(
     if not fits or len(model.output_shape) != 4:
         raise ValueError(
             f"`path` must be a model of images {given} with a feature map as output. "
-            f"Received: {path=}, input shape {expected}, output shape {model.output_shape}"
+            f"Received: {path=}, input shape {expected}, output shape {model.output_shape}. The "
+            "encoder of a run is trained on by `trained_network`."
         )
     return model
 

@@ -1,13 +1,38 @@
 """The encoder: what a trained run leaves behind."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Annotated, Literal
 
 import gin
+import numpy as np
 import tensorflow as tf
 
 from ccpdml import layers
 from ccpdml.bounds import Range, checked
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedHead:
+    """The embedding head that a backbone was trained with.
+
+    Attributes:
+        kernel: float32 [features, embedding_size].
+        pooling: what it takes the feature map by; see `layers.GlobalPooling`.
+    """
+
+    kernel: np.ndarray
+    pooling: str
+
+    def check(self, embedding_size: int, pooling: str) -> None:
+        """Raises ValueError if it does not fit an encoder of this size and pooling."""
+        size = self.kernel.shape[1]
+        if (size, self.pooling) != (embedding_size, pooling):
+            raise ValueError(
+                f"The trained embedding head needs `build_encoder.embedding_size = {size}` and "
+                f"`build_encoder.pooling = {self.pooling!r}`; `trained_network.keep_head = False` "
+                f"begins with a new one. Received: {embedding_size=}, {pooling=}"
+            )
 
 
 @gin.register
@@ -25,21 +50,30 @@ def build_encoder(
         input_shape: (height, width, channels) of the preprocessed images.
         backbone: function of `input_shape` that gives a Keras model to a feature map
             [batch, height, width, channels]. Its attribute `preprocess`, if it has one, is the
-            function that makes its input of uint8 images, and becomes the encoder's.
+            function that makes its input of uint8 images, and becomes the encoder's; its
+            attribute `trained_head`, if it has one, is the `TrainedHead` to go on from.
         embedding_size: entries of the embedding.
         pooling: "avg", "max" or "both"; see `layers.GlobalPooling`.
         freeze_bn: whether batch normalization keeps its statistics and weights; the paper's does.
 
     Returns:
         Keras model [batch, *input_shape] -> embeddings [batch, embedding_size], not normalized.
+
+    Raises:
+        ValueError: if the trained head is of another size or pooling.
     """
     network = backbone(input_shape)
+    trained_head = getattr(network, "trained_head", None)
+    if trained_head is not None:
+        trained_head.check(embedding_size, pooling)
     if freeze_bn:
         freeze_batch_norm(network)
     inputs = tf.keras.Input(input_shape)
     features = layers.GlobalPooling(pooling, name="pooling")(network(inputs))
     head = layers.EmbeddingHead(embedding_size, name="embedding", dtype="float32")
     encoder = tf.keras.Model(inputs, head(features), name="encoder")
+    if trained_head is not None:
+        head.set_weights([trained_head.kernel])
     encoder.preprocess = getattr(network, "preprocess", None)
     return encoder
 

@@ -13,6 +13,7 @@ from ccpdml.training.preemption import Preempted, Preemption
 from ccpdml.training.proxy_record import ProxyRecord
 from ccpdml.training.reinitialization import ProxyReinitialization
 from ccpdml.training.tensorboard import TensorBoardScalars
+from ccpdml.training.trained_network import trained_network
 
 __all__ = [
     "Checkpoint",
@@ -30,4 +31,5 @@ __all__ = [
     "ProxyReinitialization",
     "RetrievalEvaluation",
     "TensorBoardScalars",
+    "trained_network",
 ]

@@ -182,7 +182,7 @@ class Experiment:
         tf.keras.mixed_precision.set_global_policy(self.precision)
         encoder = self.make_encoder(tuple(input_shape))
         tf.keras.mixed_precision.set_global_policy("float32")  # Each layer keeps its own.
-        preprocess = self.preprocess or getattr(encoder, "preprocess", None)
+        preprocess = _agreed(self.preprocess, getattr(encoder, "preprocess", None))
         learner = self.make_learner(encoder, criterion, preprocess=preprocess)
         learner.compile(self.make_optimizer(), steps_per_execution=self.steps_per_loop)
         self._check_pairs(learner.criterion)
@@ -385,6 +385,17 @@ def _with_classes(configurable, num_classes):
     if "num_classes" in inspect.signature(target).parameters:
         return configurable(num_classes=num_classes)
     return configurable()
+
+
+def _agreed(bound, own):
+    """The preprocessing that was bound, or the network's own; they may not differ."""
+    if bound and own and inspect.unwrap(bound) is not inspect.unwrap(own):
+        raise ValueError(
+            f"The network takes images as {inspect.unwrap(own).__name__} makes them; "
+            "`train.preprocess = None` leaves it to the network. Received: "
+            f"train.preprocess=@{inspect.unwrap(bound).__name__}"
+        )
+    return bound or own
 
 
 def _checked_selection(select_on, splits):
