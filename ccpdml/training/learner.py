@@ -32,7 +32,8 @@ class MetricLearner(tf.keras.Model):
             weights, float; in force from the second problem instance on.
         weight_decay: coupled L2, `weight_decay · w` added to the gradient of the encoder's weights
             except those of batch normalization, float.
-        decay_proxies: whether the criterion's weights decay as well, as they did in the original.
+        decay_proxies: whether the criterion's weights decay as well, as they did in the original;
+            by `weight_decay` or by that of the optimizer.
         clip_norm: largest norm of all gradients together; None leaves it.
         clip_value: largest absolute value of a gradient's entry; None leaves it.
         proxy_learning_rate_multiplier: how many times faster the criterion's weights learn.
@@ -100,6 +101,10 @@ class MetricLearner(tf.keras.Model):
                 get a linked copy of it.
             steps_per_execution: steps in one call of the compiled loop (N), int above 0.
             **kwargs: as in `tf.keras.Model.compile`, except `loss`: the criterion is the loss.
+
+        Raises:
+            ValueError: for a `loss`, and for settings of the optimizer that would not do here what
+                they say, such as `gradient_accumulation_steps`.
         """
         if kwargs.get("loss") is not None:
             raise ValueError("The criterion is the loss: leave `loss` out of `compile`.")

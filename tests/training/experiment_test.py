@@ -8,8 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import gin
 import numpy as np
 import pytest
+from PIL import Image
 
 from ccpdml import config, data, training
 from ccpdml.training import claims, terminal
@@ -24,26 +26,35 @@ def experiment(run_dir, file="digits_ms", bindings=SHORT):
     return training.Experiment(run_dir)
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The directory of a finished run; no test may write there."""
+    run_dir = tmp_path_factory.mktemp("finished")
+    gin.clear_config()
+    experiment(run_dir).run()
+    gin.clear_config()
+    return run_dir
+
+
 @pytest.mark.smoke
-def test_a_run_leaves_a_directory_that_describes_itself(tmp_path):
-    run = experiment(tmp_path)
-    results = run.run()
-    assert json.loads((tmp_path / "results.json").read_text()) == results
+def test_a_run_leaves_a_directory_that_describes_itself(finished):
+    run = experiment(finished)
+    results = training.results.read(finished)
     assert 0.3 < results["test"]["map_at_r"] <= 1.0
     assert results["split"]["name"] == "digits"
-    assert results["split"]["data"] == json.loads((tmp_path / "data.json").read_text())
+    assert results["split"]["data"] == json.loads((finished / "data.json").read_text())
     assert results["versions"]["ccpdml"]
-    assert len(training.history.read_history(tmp_path / "logs" / "history.jsonl")) == 3
+    assert len(training.history.read_history(finished / "logs" / "history.jsonl")) == 3
     names = ("config.gin", "operative_config.gin", "checkpoints/checkpoint")
     for name in (*names, "encoder.keras", "encoder.json"):
-        assert (tmp_path / name).stat().st_size > 0
-    folder = tmp_path / "logs" / "tensorboard"
+        assert (finished / name).stat().st_size > 0
+    folder = finished / "logs" / "tensorboard"
     scalars = tensorboard_test.read(folder)
     assert [step for step, _ in scalars["validation/map_at_r"]] == [20, 40, 60]
     ((step, score),) = tensorboard_test.read(folder / "results")["test/map_at_r"]
     assert (step, score) == (results["best_step"], pytest.approx(results["test"]["map_at_r"]))
     assert len((folder / "metadata.tsv").read_text().splitlines()) == 1 + len(run.splits.test)
-    figures = {path.stem for path in (tmp_path / "figures").glob("*.png")}
+    figures = {path.stem for path in (finished / "figures").glob("*.png")}
     assert figures == {
         *("learning_curve", "covering_radius", "embeddings", "retrieval"),
         *("best_queries", "worst_queries", "proxy_births"),
@@ -75,9 +86,8 @@ def by_score(row):
     return row["val_map_at_r"]
 
 
-def test_the_saved_encoder_needs_tensorflow_only(tmp_path):
-    run = experiment(tmp_path)
-    run.run()
+def test_the_saved_encoder_needs_tensorflow_only(finished, tmp_path):
+    run = experiment(finished)
     learner, _ = run.build()
     images = run.splits.test.images[:5]
     code = (
@@ -86,10 +96,10 @@ def test_the_saved_encoder_needs_tensorflow_only(tmp_path):
         "assert 'ccpdml' not in sys.modules\n"
         "np.save(sys.argv[3], encoder(np.load(sys.argv[2])))\n"
     )
-    arguments = [tmp_path / "encoder.keras", tmp_path / "in.npy", tmp_path / "out.npy"]
+    arguments = [finished / "encoder.keras", tmp_path / "in.npy", tmp_path / "out.npy"]
     np.save(arguments[1], np.asarray(learner.preprocess(images)))
     subprocess.run([sys.executable, "-c", code, *map(str, arguments)], check=True, cwd=tmp_path)
-    with np.load(tmp_path / "test_embeddings.npz") as scored:  # Normalized, by the criterion.
+    with np.load(finished / "test_embeddings.npz") as scored:  # Normalized, by the criterion.
         np.testing.assert_allclose(np.load(arguments[2]), scored["query"][:5], atol=1e-5)
 
 
@@ -97,13 +107,13 @@ def contents(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_finished_run_is_shown_again_and_only_read(tmp_path):
-    first = experiment(tmp_path).run()
-    before = contents(tmp_path)
-    again = training.Experiment(tmp_path)
+def test_a_finished_run_is_shown_again_and_only_read(finished):
+    before = contents(finished)
+    again = experiment(finished)
     assert again.is_finished
-    assert again.run() == first
-    assert contents(tmp_path) == before
+    first = again.run()
+    assert first == json.loads((finished / "results.json").read_text())
+    assert contents(finished) == before
     assert "its results are shown" in "\n".join(again.plan())
     lines = "\n".join(terminal.closing(again, first))
     assert f"{100 * first['test']['map_at_r']:.1f}" in lines
@@ -206,13 +216,44 @@ def test_a_missing_binding_is_named(tmp_path):
 
 
 def test_another_configuration_cannot_take_over_a_run_directory(tmp_path):
-    import gin
 
-    experiment(tmp_path).run()
+    run = experiment(tmp_path)
+    claims.make(tmp_path, tmp_path, run.data)
     gin.clear_config()
     other = experiment(tmp_path, bindings=[*SHORT, "train.seed = 1"])
     with pytest.raises(config.ConfigError, match="another configuration"):
         other.run()
+
+
+def test_a_run_that_stops_at_a_truncated_file_names_it_and_goes_on_without(tmp_path):
+    rng = np.random.default_rng(0)
+    for part, label in [*(("train", label) for label in range(4)), ("test", 0), ("test", 1)]:
+        folder = tmp_path / "images" / part / f"{part}_{label}"
+        folder.mkdir(parents=True)
+        for index in range(4):
+            pixels = rng.integers(0, 256, (20, 20, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / f"{index}.jpg")
+    broken = tmp_path / "images" / "test" / "test_0" / "2.jpg"
+    broken.write_bytes(broken.read_bytes()[:-200])
+    bindings = [
+        *("data.load.name = 'folder'", f"data.load.root = '{tmp_path / 'images'}'"),
+        *("train.classes_per_batch = 2", "train.samples_per_class = 4"),
+        *("train.steps = 4", "train.evaluate_every = 4", "train.tensorboard = False"),
+        *("PoolDraw.pool_size = 4", "ChanceConstrainedLoss.proxies_per_class = 2"),
+        *("train.training_view = @CenterCrop", "train.evaluation_view = @CenterCrop"),
+        *("CenterCrop.size = 16", "CenterCrop.short_side = 16"),
+    ]
+    run_dir = tmp_path / "run"
+    with pytest.raises(data.pipelines.UnreadableFileError) as caught:
+        experiment(run_dir, bindings=bindings).run()
+    assert str(caught.value).startswith(f"{broken} cannot be read: ")
+    assert "\n" not in str(caught.value)
+    checkpoints = contents(run_dir / "checkpoints")
+    assert (run_dir / "encoder.keras").exists()
+    gin.clear_config()
+    results = experiment(run_dir, bindings=[*bindings, "data.load.skip_corrupt = True"]).run()
+    assert results["split"]["skipped"] == {"train": 0, "validation": 0, "test": 1}
+    assert contents(run_dir / "checkpoints") == checkpoints  # Scored, not trained again.
 
 
 def command(*arguments):
