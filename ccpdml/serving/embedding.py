@@ -58,7 +58,8 @@ def embed_images(
     Files are told apart by their contents: an image that `output` holds already is not embedded
     again, be it under another name, and what is not among `images` any more is dropped. After a
     stop it goes on likewise, from `<output>.parts/`, where each `shard_size` images are kept until
-    all are done. On a CPU the result is the same, to the byte, as of one call that embeds all.
+    all are done. On a CPU, with the same `batch_size`, the result is the same, to the byte, as of
+    one call that embeds all.
 
     Args:
         encoder: a trained encoder; see `load_encoder`.
