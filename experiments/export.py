@@ -19,6 +19,9 @@ flags.DEFINE_multi_enum(
 )
 flags.DEFINE_string("gallery", None, "A file of embed.py, to search in the SavedModel.")
 flags.DEFINE_integer("k", 10, "Images that the search finds.", lower_bound=1)
+flags.DEFINE_integer(
+    "version", None, "Folder below saved_model/, for TensorFlow Serving.", lower_bound=1
+)
 flags.DEFINE_float("tolerance", None, "Largest difference allowed. Default: 1e-5; 1e-4 converted.")
 
 
@@ -33,7 +36,7 @@ def main(argv):
         encoder = serving.load_encoder(FLAGS.encoder)
         gallery = serving.read_embeddings(FLAGS.gallery) if FLAGS.gallery else None
         differences = serving.export(
-            encoder, FLAGS.output, FLAGS.format, gallery, FLAGS.k, FLAGS.tolerance
+            encoder, FLAGS.output, FLAGS.format, gallery, FLAGS.k, FLAGS.tolerance, FLAGS.version
         )
     except (ValueError, OSError, ImportError) as error:
         raise SystemExit(f"ERROR: {error}") from None

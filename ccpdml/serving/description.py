@@ -51,14 +51,31 @@ def describe(
         "input_shape": list(input_shape),
         "view": _describe_view(view, entry),
         "preprocess": _describe_preprocess(preprocess, input_shape),
-        "in_numbers": {
-            "pixels": entry.numbers(view) if entry and entry.numbers else "unknown",
-            "input": _affine(preprocess, input_shape) or "unknown",
-        },
+        "in_numbers": in_numbers(view, preprocess, input_shape),
         "normalization": type(normalization).__name__,
         "embedding_size": model.output_shape[-1],
         "tensorflow": tf.__version__,
         "keras": importlib.metadata.version(tf.keras.Model.__module__.split(".")[0]),
+    }
+
+
+def in_numbers(view: object, preprocess: Callable, input_shape: tuple) -> dict:
+    """Says in numbers how a file becomes an encoder's input, for programs that do it themselves.
+
+    Args:
+        view: object with `of_bytes`.
+        preprocess: function of a batch of uint8 images that gives the input of the encoder.
+        input_shape: (height, width, channels) of that.
+
+    Returns:
+        Dict ready for JSON: `pixels`, from the file to uint8, and `input`, from there on. "unknown"
+        stands for a view that is not registered with its numbers, and for preprocessing that is
+        more than an order of channels, a mean and a scale.
+    """
+    entry = registered.entry_of(view)
+    return {
+        "pixels": entry.numbers(view) if entry and entry.numbers else "unknown",
+        "input": _affine(preprocess, tuple(input_shape)) or "unknown",
     }
 
 

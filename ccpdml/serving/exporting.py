@@ -30,6 +30,7 @@ def export(
     gallery: Embeddings | None = None,
     k: int = 10,
     tolerance: float | None = None,
+    version: int | None = None,
 ) -> dict:
     """Exports an encoder and compares what came out with the encoder, on a few made-up images.
 
@@ -46,6 +47,8 @@ def export(
         k: images that it finds.
         tolerance: largest difference of an entry of an embedding, relative to the longest
             embedding if that is longer than 1; None takes `TOLERANCES`.
+        version: number of a folder for the SavedModel, `saved_model/<version>`, as TensorFlow
+            Serving wants it; None writes it to `saved_model` itself.
 
     Returns:
         Largest difference found, by format.
@@ -53,11 +56,12 @@ def export(
     Raises:
         ExportError: if a format cannot be made, or the embeddings are not the encoder's. Nothing
             is left then.
-        ValueError: if a format is not known, the gallery is another encoder's, or `k` does not fit.
+        ValueError: if a format is not known, the gallery is another encoder's, or `k` or `version`
+            does not fit.
         FileExistsError: if one of the two directories is there already.
     """
     formats, directory = list(formats), Path(directory)
-    _check(encoder, formats, gallery)
+    _check(encoder, formats, gallery, version)
     service = Service(encoder) if gallery is None else SearchService(encoder, gallery, k)
     # The second is there if an export was killed, or is somebody else's.
     unchecked = directory.with_name(directory.name + ".unchecked")
@@ -65,9 +69,13 @@ def export(
     unchecked.mkdir(parents=True)
     try:
         differences = {
-            name: _export_one(name, encoder, service, unchecked, tolerance) for name in formats
+            name: _export_one(name, encoder, service, unchecked, tolerance, version)
+            for name in formats
         }
         about = encoder.info | {"largest_differences": differences}
+        about["in_numbers"] = description.in_numbers(
+            encoder.view, encoder.preprocess, encoder.model.input_shape[1:]
+        )
         files.write_text(unchecked / description.FILE_NAME, json.dumps(about, indent=1) + "\n")
         unchecked.rename(directory)
     finally:
@@ -75,10 +83,15 @@ def export(
     return differences
 
 
-def _check(encoder, formats, gallery):
+def _check(encoder, formats, gallery, version):
     unknown = sorted(set(formats) - TOLERANCES.keys())
     if unknown or not formats:
         raise ValueError(f"`formats` must be of {sorted(TOLERANCES)}. Received: {formats}")
+    if version is not None and not ("saved_model" in formats and version >= 1):
+        raise ValueError(
+            "`version` must be at least 1, and is for the format saved_model. "
+            f"Received: {version=}, {formats=}"
+        )
     if gallery is None:
         return
     if "saved_model" not in formats:
@@ -90,14 +103,15 @@ def _check(encoder, formats, gallery):
         )
 
 
-def _export_one(name, encoder, service, directory, tolerance):
+def _export_one(name, encoder, service, directory, tolerance, version):
     """Makes one format and returns how far it is from the encoder."""
     contents = sample_contents()
     pixels = np.stack([encoder.view.of_bytes(each) for each in contents])
     expected = encoder(pixels)
     if name == "saved_model":
-        service.save(directory / name)
-        run = tf.saved_model.load(str(directory / name)).signatures["serving_default"]
+        path = directory / name / ("" if version is None else str(version))
+        service.save(path)
+        run = tf.saved_model.load(str(path)).signatures["serving_default"]
         found = run(images=tf.constant(contents))["embeddings"].numpy()
     else:
         inputs = tf.cast(encoder.preprocess(pixels), tf.float32).numpy()

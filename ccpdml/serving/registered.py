@@ -192,8 +192,18 @@ def _found(table, name, kind):
     return entry
 
 
+# How files become pixels before anything else; see `data.decoding`.
+_DECODED = {
+    "channels": "RGB",
+    "range": [0, 255],
+    "orientation": "upright, as EXIF says",
+    "behind_transparent_pixels": 255,
+}
+
+
 def _numbers_of_center_crop(crop):
     return {
+        "decode": _DECODED,
         "resize": {
             "shorter_side": crop.short_side,
             "longer_side": f"floor(longer side * {crop.short_side} / shorter side)",
@@ -207,19 +217,21 @@ def _numbers_of_center_crop(crop):
             "left": f"(width - {crop.size}) / 2, rounded toward 0",
             "outside_of_the_image": 0,
         },
-        "channels": 3,
+        "round": "half to even, to uint8",
     }
 
 
 def _numbers_of_resize(resize):
     return {
+        "decode": _DECODED,
+        "gray": {"weights": [0.2989, 0.587, 0.114]} if resize.channels == 1 else None,
         "resize": {
             "height": resize.height,
             "width": resize.width,
             "interpolation": "bilinear, pixel centers at halves",
             "antialias": True,
         },
-        "channels": resize.channels,
+        "round": "half to even, to uint8",
     }
 
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from ccpdml.ops import stacks
@@ -26,8 +27,41 @@ class Service(tf.Module):
 
     @tf.function(input_signature=[_IMAGES])
     def embed(self, images):
-        """Bytes of JPEG or PNG files, string [n] -> `embeddings`, float32 [n, dim]."""
-        return {"embeddings": self.encoder.embed_bytes(images)}
+        """Bytes of image files, string [n] -> their embeddings.
+
+        Returns:
+            Dict: `embeddings`, float32 [n, dim], and `valid`, bool [n]: whether an image could be
+            decoded. The embedding of one that could not is NaN.
+        """
+        embeddings, valid = self._embed(images)
+        return {"embeddings": embeddings, "valid": valid}
+
+    def _embed(self, images):
+        """Embeddings, NaN where an image cannot be decoded, and where it can, bool [n]."""
+        pixels, valid = self._look(images)
+        embeddings = self.encoder.embed_pixels(pixels)
+        return tf.where(valid[:, None], embeddings, np.nan), valid
+
+    def _look(self, images):
+        """Views of the images, uint8 [n, height, width, channels], and which there are, bool [n].
+
+        An op that cannot decode fails with all of its batch; a data set can leave out what fails.
+        """
+        count = tf.size(images)
+
+        def look(place, contents):
+            return place, self.encoder.view.of_bytes(contents)
+
+        numbered = tf.data.Dataset.from_tensor_slices((tf.range(count), images))
+        views = numbered.map(look, num_parallel_calls=tf.data.AUTOTUNE).ignore_errors()
+        # One more, so that there is a batch even if none can be decoded.
+        blank = tf.zeros([1, *self.encoder.pixels_shape], tf.uint8)
+        views = views.concatenate(tf.data.Dataset.from_tensor_slices((count[None], blank)))
+        places, pixels = views.batch(tf.cast(count + 1, tf.int64)).get_single_element()
+        shape = [count + 1, *self.encoder.pixels_shape]
+        seen = tf.scatter_nd(places[:, None], tf.cast(pixels, tf.int32), shape)
+        valid = tf.scatter_nd(places[:, None], tf.ones_like(places), [count + 1])
+        return tf.cast(seen[:-1], tf.uint8), valid[:-1] > 0
 
     def signatures(self) -> dict:
         """The functions that a SavedModel offers, by name."""
@@ -65,21 +99,25 @@ class SearchService(Service):
 
     @tf.function(input_signature=[_IMAGES])
     def search(self, images):
-        """Bytes of JPEG or PNG files, string [n] -> the `k` nearest images of the gallery.
+        """Bytes of image files, string [n] -> the `k` nearest images of the gallery.
 
         Returns:
             Dict of [n, k], nearest first: `indices` int32, `paths` and `classes` string,
-            `distances` (Euclidean) and `similarities` (1 - distance² / 2) float32.
+            `distances` (Euclidean) and `similarities` (1 - distance² / 2) float32; and `valid`,
+            bool [n]: whether an image could be decoded. What is found for one that could not is -1,
+            empty and NaN.
         """
-        embeddings = self.encoder.embed_bytes(images)
+        embeddings, valid = self._embed(images)
         indices, squared = self._nearest(embeddings)
-        return {
-            "indices": indices,
-            "paths": tf.gather(self.paths, indices),
-            "classes": tf.gather(self.classes, indices),
-            "distances": tf.cast(tf.sqrt(squared), tf.float32),
-            "similarities": tf.cast(1 - squared / 2, tf.float32),
+        found = {
+            "indices": (indices, -1),
+            "paths": (tf.gather(self.paths, indices), ""),
+            "classes": (tf.gather(self.classes, indices), ""),
+            "distances": (tf.cast(tf.sqrt(squared), tf.float32), np.nan),
+            "similarities": (tf.cast(1 - squared / 2, tf.float32), np.nan),
         }
+        known = {name: tf.where(valid[:, None], *pair) for name, pair in found.items()}
+        return known | {"valid": valid}
 
     def _nearest(self, embeddings):
         """Indices int32 and squared distances float64 of the nearest, [n, k] each.

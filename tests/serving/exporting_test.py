@@ -66,10 +66,35 @@ def test_a_saved_model_needs_no_library_and_finds_what_the_library_finds(
     np.testing.assert_allclose(found["similarities"], expected.similarities, atol=1e-5)
 
 
-def test_without_a_gallery_there_is_no_search(encoder, tmp_path):
-    serving.export(encoder, tmp_path / "out", ["saved_model"])
+def test_broken_images_fail_nobody_else_and_are_named(encoder, gallery, tmp_path):
+    serving.export(encoder, tmp_path / "out", ["saved_model"], gallery, k=3)
     saved = tf.saved_model.load(str(tmp_path / "out" / "saved_model"))
-    assert list(saved.signatures) == ["serving_default"]
+    whole = [path.read_bytes() for path in sorted((tmp_path / "photos").rglob("*.png"))[:2]]
+    images = tf.constant([whole[0], b"no image", whole[1], whole[1][:60], b""])
+    found = saved.signatures["serving_default"](images=images)
+    right = [True, False, True, False, False]
+    np.testing.assert_array_equal(found["valid"], right)
+    np.testing.assert_allclose(
+        found["embeddings"].numpy()[right], encoder.embed_bytes(tf.constant(whole)), atol=1e-5
+    )
+    assert np.isnan(found["embeddings"].numpy()[~np.array(right)]).all()
+    hits = {name: each.numpy() for name, each in saved.signatures["search"](images=images).items()}
+    np.testing.assert_array_equal(hits["valid"], right)
+    np.testing.assert_array_equal(hits["indices"] >= 0, np.repeat(np.c_[right], 3, axis=1))
+    assert (hits["distances"][right, 0] < 1e-4).all()
+    assert (hits["paths"][~np.array(right)] == b"").all()
+    found = saved.signatures["serving_default"](images=tf.constant([b"no image"]))
+    assert not found["valid"].numpy().any()
+    assert found["embeddings"].shape == (1, 6)
+
+
+def test_the_folder_of_a_version_is_for_tensorflow_serving(encoder, tmp_path):
+    serving.export(encoder, tmp_path / "out", ["saved_model"], version=3)
+    assert [path.name for path in (tmp_path / "out" / "saved_model").iterdir()] == ["3"]
+    saved = tf.saved_model.load(str(tmp_path / "out" / "saved_model" / "3"))
+    assert list(saved.signatures) == ["serving_default"]  # No gallery, no search.
+    with pytest.raises(ValueError, match="`version` must be at least 1"):
+        serving.export(encoder, tmp_path / "other", ["tflite"], version=3)
 
 
 def exported(name, encoder, directory):
