@@ -26,7 +26,7 @@ plain_view = data.views.CenterCrop(size=32, short_side=32)
 model = tf.keras.Sequential(  # Your own; it takes uint8 pixels and ends in one vector per image.
     [
         tf.keras.Input((32, 32, 3)),
-        tf.keras.layers.Rescaling(1 / 255),
+        tf.keras.layers.Rescaling(1 / 127.5, offset=-1),  # To -1..1: around 0.
         tf.keras.layers.Conv2D(16, 5, strides=2, activation="relu"),
         tf.keras.layers.Conv2D(32, 3, strides=2, activation="relu"),
         tf.keras.layers.Flatten(),
@@ -35,7 +35,8 @@ model = tf.keras.Sequential(  # Your own; it takes uint8 pixels and ends in one 
 )
 loss = losses.ChanceConstrainedLoss(losses.MultiSimilarityLoss(), train.num_classes)
 learner = training.MetricLearner(model, loss)
-learner.compile(tf.keras.optimizers.Adam(3e-3), steps_per_execution=25)
+# Larger rates draw all images onto one point; `training.CollapseAlarm` would say so.
+learner.compile(tf.keras.optimizers.Adam(1e-3), steps_per_execution=25)
 
 
 def evaluation(images):
@@ -47,12 +48,14 @@ def evaluation(images):
 
 sampler = data.samplers.ClassBalancedSampler(train.labels, classes_per_batch=8, samples_per_class=4)
 pool = training.PoolDraw(learner, train, plain_view=plain_view)
+validating = evaluation(validation)
 learner.fit(
     data.pipelines.training_batches(train, sampler, training_view),
     steps_per_epoch=50,
     epochs=4,
     callbacks=[
-        evaluation(validation),
+        validating,
+        training.CollapseAlarm(validating),
         training.EarlyStopping(),
         training.ProxyReinitialization(pool),
     ],

@@ -78,6 +78,9 @@ def test_proxies_are_chosen_anew_and_a_stopped_run_ends_as_one_that_was_not(
 
 def test_a_folder_of_images_becomes_an_encoder_and_embeddings(photos, tmp_path):
     found = run("own_folder.py", photos, tmp_path)
+    validating = found["validating"]
+    spread = metrics.geometry.spread(validating.embeddings, validating.labels)
+    assert not metrics.collapse.alarms(spread)
     stored = serving.read_embeddings(tmp_path / "embeddings.npz")
     assert len(stored) == len(list(photos.rglob("*.png")))
     is_test = np.char.find(stored.paths, f"{photos}/test/") == 0

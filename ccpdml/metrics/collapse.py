@@ -1,6 +1,10 @@
 """Says when an encoder or its proxies have collapsed, and what the likely causes are."""
 
 LEAST_VARIANCE = 1e-4  # of the mean squared length
+# Where classes do not stand out, this much is too little: networks that were never trained have
+# 0.01 to 0.9, those that collapsed on images hardly told apart 0.0001 to 0.004.
+LEAST_VARIANCE_WITHOUT_CLASSES = 5e-3
+LEAST_NEARNESS = 0.9  # distance within classes over that between classes
 LEAST_DIMENSIONS = 1.5
 LEAST_PROXY_SPREAD = 0.01  # of the distance between images of a class
 
@@ -15,7 +19,7 @@ def alarms(description: dict) -> dict[str, str]:
         Dict from the kind of an alarm ('point', 'line', 'gap', 'proxies') to a sentence about it
         with its likely causes; empty if all is well.
     """
-    point = _is_one_point(description)
+    point = _is_one_point(description) or _is_a_crowd(description)
     if point:
         return {"point": point}
     found = {
@@ -34,6 +38,20 @@ def _is_one_point(description):
         f"All images are embedded at nearly the same point (variance {variance:.1e} at length "
         f"{length:.1e}). Likely causes: a learning rate that is too high, a loss stuck at its "
         "margin, a wrong input scale, images that are all alike."
+    )
+
+
+def _is_a_crowd(description):
+    length, variance = description["embedding_length"], description["embedding_variance"]
+    positive, negative = description["positive_distance"], description["negative_distance"]
+    is_close = variance <= LEAST_VARIANCE_WITHOUT_CLASSES * length**2
+    if not is_close or positive < LEAST_NEARNESS * negative:
+        return None
+    return (
+        f"All images are embedded close together (variance {variance:.1e} at length {length:.1e}), "
+        f"those of one class ({positive:.3g} apart) hardly closer than those of different classes "
+        f"({negative:.3g}). Likely causes: a learning rate that is too high, too few steps, a "
+        "wrong input scale, a loss stuck at its margin."
     )
 
 

@@ -66,6 +66,7 @@ def test_a_healthy_geometry_raises_no_alarm():
     [
         (lambda points, labels: (points * 1e-4 + 1.0, labels), "nearly the same point"),
         (lambda points, labels: (points * 0.0, labels), "nearly the same point"),
+        (lambda points, labels: (points * 0.02 + 1.0, np.arange(40) % 5), "close together"),
         (lambda points, labels: (points[:, :1] * np.ones(6), labels), "along one line"),
         (lambda points, labels: (points, np.arange(len(labels)) % 5), "as far apart"),
     ],
@@ -74,6 +75,38 @@ def test_a_collapsed_encoder_is_reported(damage, alarm):
     (message,) = collapse.alarms(geometry.spread(*damage(*classes()))).values()
     assert alarm in message
     assert "Likely causes" in message
+
+
+def of(length, variance, positive, negative):
+    return {
+        "embedding_length": length,
+        "embedding_variance": variance,
+        "positive_distance": positive,
+        "negative_distance": negative,
+        "effective_dimensions": 5.0,
+    }
+
+
+@pytest.mark.parametrize("measured", [(1.0, 3e-4, 0.023, 0.025), (1.0, 1.3e-4, 0.016, 0.0162)])
+def test_a_collapse_measured_in_training_is_reported(measured):
+    assert "close together" in collapse.alarms(of(*measured))["point"]
+
+
+@pytest.mark.parametrize(
+    "measured",
+    [
+        (1.0, 5.5e-4, 0.0264, 0.0342),  # close together, but classes stand out
+        (0.694, 0.0132, 0.162, 0.164),  # early in a run that went well
+        (0.995, 0.354, 0.654, 0.869),
+        # Never trained: a small network twice, ResNet-50, EfficientNet, whose vectors are short.
+        (0.875, 0.0768, 0.393, 0.395),
+        (0.989, 0.0558, 0.303, 0.34),
+        (1.0, 0.0137, 0.162, 0.166),
+        (1.5e-5, 5.3e-11, 1.027e-5, 1.031e-5),
+    ],
+)
+def test_no_collapse_is_reported_where_there_was_none(measured):
+    assert collapse.alarms(of(*measured)) == {}
 
 
 @pytest.mark.parametrize("apart", [0.0, 1e-6])

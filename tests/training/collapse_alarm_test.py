@@ -43,6 +43,14 @@ def test_a_healthy_encoder_is_measured_in_silence(alarm, monkeypatch):
     assert logs["val_positive_distance"] < logs["val_negative_distance"]
 
 
+def test_a_network_that_was_never_trained_is_not_told_to_have_collapsed(alarm, monkeypatch):
+    for seed in range(3):
+        tf.keras.utils.set_random_seed(seed)
+        alarm.model.encoder.set_weights(tiny.encoder().get_weights())
+        said, _ = warnings_of(alarm, monkeypatch)
+        assert not [text for text in said if "All images" in text]
+
+
 def test_a_collapse_is_told_once_and_again_if_it_comes_back(alarm, monkeypatch):
     weights = alarm.model.encoder.get_weights()
     collapsed = [tf.zeros_like(w) if w.ndim > 1 else tf.ones_like(w) for w in weights]
