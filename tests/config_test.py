@@ -19,12 +19,54 @@ def test_every_run_file_binds_only_what_it_uses(path):
     config.load([path])
 
 
-OF_IMAGES = [path for path in RUNS if not path.stem.startswith("features")]
+OF_PHOTOGRAPHS = [
+    path for path in RUNS if path.stem.startswith(("cub", "cars", "sop", "inshop", "folder"))
+]
+BACKBONES = sorted((GIN / "backbones").glob("*.gin"))
+PRETRAINED = [path for path in BACKBONES if path.stem != "small"]
+LEARNING_RATE = "tf.keras.optimizers.Adam.learning_rate"
+GOES_WITH_A_BACKBONE = (
+    LEARNING_RATE,
+    "build_encoder.backbone",
+    "build_encoder.freeze_bn",
+    "RandomResizedCrop.size",
+    "RandomResizedCrop.area",
+    "CenterCrop.size",
+    "CenterCrop.short_side",
+)
 
 
-@pytest.mark.parametrize("path", OF_IMAGES, ids=lambda path: path.stem)
-def test_the_small_backbone_can_follow_any_run_file_of_images(path):
-    config.load([path, GIN / "backbones" / "small.gin"])
+def backbone_settings(files):
+    """What the last backbone file must settle: values by name, and the preprocessing."""
+    gin.clear_config()
+    config.load(files)
+    settings = {name: str(gin.query_parameter(name)) for name in GOES_WITH_A_BACKBONE}
+    return settings | {"preprocess": "train.preprocess" in gin.config_str()}
+
+
+@pytest.mark.parametrize("path", OF_PHOTOGRAPHS, ids=lambda path: path.stem)
+def test_the_small_backbone_can_follow_any_run_file_of_photographs(path):
+    settings = backbone_settings([path, GIN / "backbones" / "small.gin"])
+    assert float(settings[LEARNING_RATE]) == 1e-3
+    assert settings["build_encoder.freeze_bn"] == "False"
+    assert int(settings["RandomResizedCrop.size"]) == int(settings["CenterCrop.size"]) == 64
+
+
+@pytest.mark.parametrize("path", BACKBONES, ids=lambda path: path.stem)
+def test_a_backbone_file_sets_all_that_goes_with_it_whatever_was_before(path):
+    before = [[GIN / "folder_ms.gin"], [GIN / "sop_ms.gin"], [GIN / "cub_c2.gin", *BACKBONES]]
+    first, *others = [backbone_settings([*files, path]) for files in before]
+    assert all(settings == first for settings in others)
+    assert path.stem.replace("small", "small_cnn") in first["build_encoder.backbone"]
+    assert not first["preprocess"]  # Each network knows what its images are to be.
+
+
+@pytest.mark.parametrize("path", PRETRAINED, ids=lambda path: path.stem)
+def test_a_pretrained_backbone_after_the_folder_file_has_its_own_views_and_rate(path):
+    settings = backbone_settings([GIN / "folder_ms.gin", path])
+    assert float(settings[LEARNING_RATE]) == 1e-5
+    assert settings["CenterCrop.size"] == "227"
+    assert settings["build_encoder.freeze_bn"] == "True"
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,15 @@
 """Every run file of the benchmarks takes a step: on tiny images, with the small backbone."""
 
+import inspect
 from pathlib import Path
 
+import gin
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
-from ccpdml import config, training
+from ccpdml import config, losses, training
 from ccpdml.training import strategies
 
 GIN = Path(__file__).parent.parent / "gin"
@@ -90,3 +92,58 @@ def test_methods_of_the_paper_are_all_there():
 @pytest.mark.parametrize("run", ["cub_ms", "inshop_c2_xbm", "sop_proxy_anchor"])
 def test_any_backbone_can_follow_a_run_file(run, path):
     config.load([GIN / f"{run}.gin", path])
+
+
+def bound(files, *names):
+    """What gin files bind to some names."""
+    gin.clear_config()
+    config.load([GIN / file for file in files])
+    return [gin.query_parameter(name) for name in names]
+
+
+CCP = [path for path in RUNS if path.stem.split("_", 1)[1] in ("c1", "c2", "ms", "triplet")]
+# Names, the original program's value, ours.
+DIFFERENCES = {
+    "PoolDraw.augmented": (True, False),
+    "ProxyReinitialization.normalized": (False, True),
+    "ProxyReinitialization.restart_optimizer": (False, True),
+    "ProxyReinitialization.jitter": (0.0, 0.05),
+    "ProxyReinitialization.count_early_scores": (False, True),
+    "MetricLearner.decay_proxies": (True, False),
+}
+
+
+@pytest.mark.parametrize("path", CCP, ids=lambda path: path.stem)
+def test_rows_of_the_paper_are_the_papers_and_the_revised_ones_a_file_of_their_own(path):
+    original, ours = map(list, zip(*DIFFERENCES.values(), strict=True))
+    assert bound([path], *DIFFERENCES) == original
+    assert bound([path, "methods/ccp_revised.gin"], *DIFFERENCES) == ours
+
+
+@pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)
+def test_optimizer_and_end_of_a_row_are_the_papers(path):
+    names = ("tf.keras.optimizers.Adam.beta_2", "EarlyStopping.min_delta", "EarlyStopping.patience")
+    assert bound([path], *names) == [0.99, 1e-5, 60]
+
+
+def test_what_differs_is_what_the_classes_do_by_default():
+    for name, (_, ours) in DIFFERENCES.items():
+        class_name, argument = name.split(".")
+        parameters = inspect.signature(getattr(training, class_name).__init__).parameters
+        assert parameters[argument].default == ours
+
+
+@pytest.mark.parametrize(("name", "centers"), [("cub", 8), ("cars", 8), ("sop", 1), ("inshop", 1)])
+def test_soft_triple_has_the_centers_of_its_row(name, centers):
+    assert bound([f"{name}_soft_triple.gin"], "SoftTripleLoss.proxies_per_class") == [centers]
+
+
+def test_soft_triple_with_one_center_has_no_centers_to_hold_together():
+    tf.keras.utils.set_random_seed(0)
+    points, labels = tf.random.normal((6, 4)), tf.constant([0, 0, 1, 1, 2, 2])
+    one, without = (losses.SoftTripleLoss(3, 1, tau=tau) for tau in (0.2, 0.0))
+    one.build((None, 4))
+    without.build((None, 4))
+    without.set_weights(one.get_weights())
+    assert np.isfinite(one(points, labels))
+    np.testing.assert_allclose(one(points, labels), without(points, labels))

@@ -5,7 +5,7 @@ from pathlib import Path
 import gin
 import tensorflow as tf
 
-from ccpdml.models import inputs, keras_files
+from ccpdml.models import inputs, keras_files, weight_files
 
 # Modules of `tf.keras.applications` by what their networks take; the others scale to [-1, 1].
 _BGR = ("resnet", "vgg16", "vgg19")
@@ -49,8 +49,8 @@ def keras_application(
             raise
         raise FileNotFoundError(
             f"Keras could not get the weights {weights!r} of {name}: {error}. Run once with a "
-            "connection, or put the file that it asks for in ~/.keras/models; `weights = None` "
-            "trains from scratch."
+            "connection, or put the file that it asks for in ~/.keras/models. "
+            + weight_files.WITHOUT
         ) from error
     model.preprocess = convention_of(name)
     return model

@@ -60,13 +60,15 @@ def build_encoder(
         Keras model [batch, *input_shape] -> embeddings [batch, embedding_size], not normalized.
 
     Raises:
-        ValueError: if the trained head is of another size or pooling.
+        ValueError: if the trained head is of another size or pooling, or if batch normalization is
+            to keep statistics that it does not have yet.
     """
     network = backbone(input_shape)
     trained_head = getattr(network, "trained_head", None)
     if trained_head is not None:
         trained_head.check(embedding_size, pooling)
     if freeze_bn:
+        _check_statistics(network)
         freeze_batch_norm(network)
     inputs = tf.keras.Input(input_shape)
     features = layers.GlobalPooling(pooling, name="pooling")(network(inputs))
@@ -76,6 +78,29 @@ def build_encoder(
         head.set_weights([trained_head.kernel])
     encoder.preprocess = getattr(network, "preprocess", None)
     return encoder
+
+
+def _check_statistics(network):
+    """Statistics of random weights, none yet, must not be kept: the network would collapse."""
+    normalizations = [
+        layer
+        for layer in nested_layers(network)
+        if isinstance(layer, tf.keras.layers.BatchNormalization)
+    ]
+    if normalizations and all(map(_is_fresh, normalizations)):
+        raise ValueError(
+            "`build_encoder.freeze_bn` keeps the statistics of batch normalization, and this "
+            "network, whose weights are random, has none yet. Bind `build_encoder.freeze_bn = "
+            "False` and a learning rate for random weights, about 1e-3, or give the backbone "
+            f"weights. Received: freeze_bn=True, backbone={network.name}"
+        )
+
+
+def _is_fresh(normalization):
+    """Whether a batch normalization has the statistics that it is built with."""
+    statistics = (normalization.moving_mean, normalization.moving_variance)
+    mean, variance = map(tf.convert_to_tensor, statistics)
+    return bool(tf.reduce_all(mean == 0.0) & tf.reduce_all(variance == 1.0))
 
 
 def freeze_batch_norm(model):

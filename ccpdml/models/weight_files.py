@@ -14,6 +14,12 @@ _SOURCES = {
 }
 # A layer that only this network has.
 _MARKS = {"bn_inception": "conv1_7x7_s2", "resnet50_torch": "layer1_0_conv1"}
+WITHOUT = (
+    "Without them, --gin_file=gin/backbones/small.gin, given last, trains a small network from "
+    "scratch. To train this one from scratch bind its `weights = None`, "
+    "`build_encoder.freeze_bn = False` and a learning rate for random weights, about 1e-3."
+)
+"""What a run can do that cannot get the weights of its backbone."""
 
 
 def folder():
@@ -44,9 +50,7 @@ def read(name, weights):
     if not path.is_file():
         raise FileNotFoundError(
             f"There are no weights of {name} at {path}. Get {_SOURCES[name]}, and convert it: "
-            f"python experiments/import_weights.py --source=FILE --target={path}. To train from "
-            f"scratch, bind {name}.weights = None; to try a run on a CPU, give "
-            "--gin_file=gin/backbones/small.gin last."
+            f"python experiments/import_weights.py --source=FILE --target={path}. {WITHOUT}"
         )
     try:
         with np.load(path, allow_pickle=False) as archive:

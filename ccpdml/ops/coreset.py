@@ -190,7 +190,7 @@ def spread_repeated(
 
     Args:
         points: float [num_classes, num_points, dim].
-        scale: length of the move relative to the point's own length, float above 0.
+        scale: length of the move relative to the point's own length, float; 0 moves none.
         seed: of the random directions, int [2].
 
     Returns:

@@ -63,8 +63,24 @@ def test_weights_that_cannot_be_downloaded_are_an_error_that_says_what_to_do(mon
         raise Exception("URL fetch failure on https://weights")
 
     monkeypatch.setattr(tf.keras.applications, "ResNet50", offline)
-    with pytest.raises(FileNotFoundError, match="weights = None"):
+    with pytest.raises(FileNotFoundError, match=r"small\.gin.*freeze_bn = False"):
         models.resnet50((32, 32, 3))
+
+
+def test_batch_norm_of_random_weights_cannot_rest():
+    with pytest.raises(ValueError, match=r"freeze_bn = False.* Received: freeze_bn=True"):
+        models.build_encoder((8, 8, 3), models.small_cnn, freeze_bn=True)
+
+
+def test_batch_norm_with_statistics_and_a_network_without_it_may_rest():
+    def trained(shape):
+        network = models.small_cnn(shape, filters=(4,))
+        network.layers[2].moving_mean.assign([1.0, 2.0, 3.0, 4.0])
+        return network
+
+    encoder = models.build_encoder((8, 8, 3), trained, freeze_bn=True)
+    assert len(encoder.trainable_variables) == 2  # a convolution and the head
+    models.build_encoder((8, 8, 3), lambda s: models.small_cnn(s, (4,), False), freeze_bn=True)
 
 
 def test_a_saved_network_is_a_backbone(tmp_path):

@@ -131,9 +131,12 @@ def test_the_command_converts_a_keras_file(arrays, tmp_path):
 
 
 def test_it_is_a_backbone_whose_batch_norm_can_be_frozen(arrays):
-    encoder = models.build_encoder(
-        (64, 64, 3), lambda shape: models.bn_inception(shape, weights=None), freeze_bn=True
-    )
+    def backbone(shape):
+        network = models.bn_inception(shape, weights=None)
+        weight_files.set_weights(network, arrays)
+        return network
+
+    encoder = models.build_encoder((64, 64, 3), backbone, freeze_bn=True)
     assert encoder.preprocess is models.subtract_mean_bgr
     assert encoder.output_shape == (None, 128)
     # 69 convolutions with kernel and bias, and the head.
