@@ -6,9 +6,10 @@ import html
 import io
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from ccpdml import files
+from ccpdml.reports import seen
 
 THUMBNAIL_SIZE = 160  # Twice what is shown: screens of phones are fine.
 STYLE = """
@@ -109,20 +110,10 @@ def _thumbnail(file):
     if not Path(file).is_file():
         return "", "not there any more"
     try:
-        with Image.open(file) as picture:
-            picture.draft("RGB", (2 * THUMBNAIL_SIZE, 2 * THUMBNAIL_SIZE))
-            picture = _on_white(ImageOps.exif_transpose(picture))
+        picture = seen.read(file, THUMBNAIL_SIZE)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return "", "cannot be shown"
     picture.thumbnail((THUMBNAIL_SIZE, THUMBNAIL_SIZE))
     data = io.BytesIO()
     picture.save(data, "JPEG", quality=85)
     return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode(), ""
-
-
-def _on_white(picture):
-    """What encoders see of a picture where it is transparent."""
-    if "A" not in picture.getbands() and "transparency" not in picture.info:
-        return picture.convert("RGB")
-    white = Image.new("RGBA", picture.size, "white")
-    return Image.alpha_composite(white, picture.convert("RGBA")).convert("RGB")

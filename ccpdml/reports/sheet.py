@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 
 import numpy as np
+from absl import logging
 from PIL import Image, ImageDraw, ImageFont
 
-from ccpdml.reports import style
+from ccpdml.reports import seen, style
 
 FRAME, GAP, LINE, MARGIN = 4, 8, 18, 10
 
@@ -101,7 +102,7 @@ def _font(path, is_ascii):
 
 
 def picture(images, index):
-    """One of some images as a Pillow image in RGB.
+    """One of some images as a Pillow image in RGB, files as encoders see them.
 
     Args:
         images: uint8 [n, height, width] or [n, height, width, 1 or 3], or a sequence of paths; or
@@ -113,7 +114,12 @@ def picture(images, index):
     """
     image = images[index]
     if isinstance(image, (str, os.PathLike)):
-        return Image.open(image).convert("RGB")
+        try:
+            return seen.read(image)
+        except Image.DecompressionBombError as error:
+            # Trained on all the same: TensorFlow has no such limit.
+            logging.warning("%s is drawn as a gray square: %s", image, error)
+            return Image.new("RGB", (1, 1), style.GRAY)
     image = np.asarray(image)
     if image.ndim == 1 and image.dtype.kind == "f":
         image = _squares(image)
