@@ -97,8 +97,8 @@ def read(encoder_path: str | Path) -> dict:
         example |= {"preprocess": "scale_to_unit_range"}
         raise FileNotFoundError(
             f"Expected {path} beside the encoder: it says how image files become its input. The "
-            "command that trained the run writes it, given again; for an encoder of another "
-            f"origin, write it: {json.dumps(example)}"
+            "command that trained the run writes it again once `results.json` is removed; for an "
+            f"encoder of another origin, write it: {json.dumps(example)}"
         )
     try:
         description = json.loads(path.read_text(encoding="utf-8"))
