@@ -50,7 +50,7 @@ setup(
     python_requires=">=3.11",
     # Only ccpdml: namespace discovery would install the folder `gin/` over the gin library.
     packages=find_packages(include=["ccpdml*"]),
-    package_data={"ccpdml": ["py.typed"], "ccpdml.reports": ["*.css", "*.csv", "*.json"]},
+    package_data={"ccpdml": ["py.typed"], "ccpdml.reports": ["*.css", "*.csv"]},
     # Wide enough for both stacks; requirements.txt and requirements-addons.txt choose one.
     # fonttools comes with matplotlib, h5py with TensorFlow.
     install_requires=[

@@ -34,6 +34,8 @@ def obstacles(
     parts = item.runs if isinstance(item, runs.CrossValidation) else [item]
     if any("test" in part.results.get("selected_on", "") for part in parts):
         yield "the best weights were selected on test classes"
+    if any(is_closed(part) for part in parts):
+        yield "the classes that are tested were trained on (a closed set)"
     if row is None:
         return
     yield from _other_protocol(item)
@@ -46,6 +48,11 @@ def obstacles(
         yield f"the settings of {row['file']} are not at hand"
     else:
         yield from _other_settings(item.config, settings(row["file"]), row["file"])
+
+
+def is_closed(run: runs.Run) -> bool:
+    """Whether a run was tested on classes that it was trained on, as its results say."""
+    return bool(run.results.get("split", {}).get("closed_set"))
 
 
 def _other_protocol(item):

@@ -151,7 +151,7 @@ def _key(item):
     split = item.results.get("split", {})
     # The test set is that of every fold; two folders of the same settings are two data sets.
     test = split.get("counts", {}).get("test"), split.get("data", {}).get("parts", {}).get("test")
-    return repr((same, results, test))
+    return repr((same, results, test, split.get("closed_set")))
 
 
 def _of_runs(group, settings):

@@ -167,6 +167,7 @@ def test_verdict_of_a_cross_validation(tmp_path, map_at_r, repeats, verdict):
         ({"split": {}}, "data.load.verify_counts"),
         ({"fold_definition": "mlrc"}, "folds are 4 of the definition 'mlrc'"),
         ({"selected_on": "test classes"}, "selected on test classes"),
+        ({"split": {"closed_set": True}}, "were trained on (a closed set)"),
     ],
 )
 def test_what_is_no_run_of_the_row_gets_no_verdict_but_a_reason(tmp_path, changes, why):
