@@ -24,9 +24,8 @@ CURVES = "Validation scores of all runs"
 FOLD_CURVES = "Validation scores of every run, by the fold that validates"
 CORE_SETS = "How far test classes reach from the best few of their images"
 NOTE = (
-    "Scores are percentages over the queries of classes never trained on, except where a closed set "
-    "is named below. ± is half the 95 % "
-    "confidence interval of the mean (Student's t)."
+    "Scores are percentages over the queries of classes never trained on, except where a closed "
+    "set is named below. ± is half the 95 % confidence interval of the mean (Student's t)."
 )
 NOTE_PUBLISHED = (
     "Published are P@1 / P@R / MAP@R of the paper's supplement, Tables 1 and 2, which give no "
