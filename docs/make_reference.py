@@ -11,7 +11,7 @@ from pathlib import Path
 import gin
 from gin import config as gin_config
 
-from ccpdml import config, training  # noqa: F401, importing a room registers its names
+from ccpdml import bounds, config, training  # noqa: F401, importing a room registers its names
 
 PAGE = Path(__file__).with_name("reference.md")
 ROOMS = {
@@ -31,8 +31,8 @@ takes effect where the run uses the name, that is, where another binding refers 
 a binding that nothing uses is refused. Written by `python docs/make_reference.py` from the code;
 the suite fails where the two differ.
 
-*required* must be bound; *given* is handed over by the program, or must be bound where nothing
-does.
+A value that is not what "may be" says is refused before a run starts. *required* must be bound; *given*
+is handed over by the program, or must be bound where nothing does.
 """
 
 
@@ -85,13 +85,21 @@ def entry(name, configurable):
     """The lines about one name."""
     (summary, *_) = inspect.getdoc(configurable).split("\n\n")
     yield f"### {name}\n\n{' '.join(summary.split())}\n"
-    about = descriptions(configurable)
+    about, declared = descriptions(configurable), bounds.declared(configurable)
     rows = [
-        f"| `{argument}` | {spell(default)} | {escape(about.get(argument, ''))} |"
+        f"| `{argument}` | {spell(default)} | {may_be(declared.get(argument))} | "
+        f"{escape(about.get(argument, ''))} |"
         for argument, default in arguments(configurable).items()
     ]
     if rows:
-        yield "\n".join(["| argument | default | |", "| --- | --- | --- |", *rows]) + "\n"
+        head = ["| argument | default | may be | |", "| --- | --- | --- | --- |"]
+        yield "\n".join([*head, *rows]) + "\n"
+
+
+def may_be(annotation):
+    """The numbers, words and switches that an argument takes; nothing of other kinds."""
+    words = "" if annotation is None else bounds.spell(annotation)
+    return "" if "in gin: @" in words else escape(words)
 
 
 def escape(cell):
