@@ -31,8 +31,8 @@ takes effect where the run uses the name, that is, where another binding refers 
 a binding that nothing uses is refused. Written by `python docs/make_reference.py` from the code;
 the suite fails where the two differ.
 
-A value that is not what "may be" says is refused before a run starts. *required* must be bound; *given*
-is handed over by the program, or must be bound where nothing does.
+A value that is not what "may be" says is refused before a run starts. *required* must be bound;
+*given* is handed over by the program, or must be bound where nothing does.
 """
 
 
