@@ -12,6 +12,7 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("dataset", None, "Which data set, e.g. 'sop'.", required=True)
 flags.DEFINE_string("root", None, "Data sets. Default: $CCPDML_DATA, else ~/.ccpdml/data.")
 flags.DEFINE_bool("verify_counts", True, "Compare with the published counts.")
+flags.DEFINE_bool("closed_set", False, "The classes to test on are those that are trained on.")
 flags.DEFINE_bool("download", False, "Fetch the data set first, if its publisher serves it freely.")
 
 
@@ -41,7 +42,7 @@ def _examine(source):
 
     num_files = sum(len(part) for part in source.parts.values())
     with tqdm(total=num_files, unit="image", desc="open") as bar:
-        return doctor.examine(source, FLAGS.verify_counts, bar.update)
+        return doctor.examine(source, FLAGS.verify_counts, bar.update, FLAGS.closed_set)
 
 
 if __name__ == "__main__":

@@ -3,22 +3,71 @@
 import collections
 import os
 
+import numpy as np
 
-def problems(source, verify_counts=True):
+from ccpdml.data import decoding
+
+
+def problems(source, verify_counts=True, closed_set=False):
     """What is wrong with a data set, one line each.
 
     Args:
         source: `source.Source`.
         verify_counts: whether to compare with the published counts.
+        closed_set: whether the classes to test on are to be those that are trained on.
 
     Returns:
-        List of str that begin with the kind: 'count', 'mislabelled', 'duplicate' or 'missing'.
+        List of str that begin with the kind: 'classes', 'count', 'mislabelled', 'duplicate',
+        'missing' or 'format'.
     """
-    found = list(source.problems)
+    found = list(source.problems) + classes(source, closed_set)
     if verify_counts:
         found += counts(source)
     paths = [path for part in source.parts.values() if not part.in_memory for path in part.paths]
-    return found + listed_twice(paths) + missing(paths)
+    return found + listed_twice(paths) + missing(paths) + formats(paths)
+
+
+def classes(source, closed_set=False):
+    """Says where classes are in several parts and should not be, or are not and should."""
+    trained = set(source.development.class_names)
+    found = []
+    for name in ("validation", "test"):
+        part = source.parts.get(name)
+        both = sorted(trained.intersection(part.class_names)) if part else []
+        if both and not closed_set:
+            found.append(
+                f"classes: expected other classes in {name} than in train (retrieval of unseen "
+                f"classes). Received: {len(both)} in both, e.g. {both[0]!r}. To test classes that "
+                "were trained on, bind data.load.closed_set = True; results say so."
+            )
+        if closed_set and part and len(both) < part.num_classes:
+            odd = sorted(set(part.class_names) - trained)[0]
+            found.append(
+                f"classes: expected every class of {name} in train as well, as "
+                f"data.load.closed_set = True says. Received: {odd!r} in {name} only"
+            )
+    return found
+
+
+def alone(images, gallery=None):
+    """Names of classes with images to search for and none to be found, in order of their labels.
+
+    Args:
+        images: `image_set.ImageSet` of the queries.
+        gallery: what they are searched in; None is themselves, where an image is not its own match.
+    """
+    sizes = np.bincount(images.labels, minlength=images.num_classes)
+    if gallery is None:
+        found = sizes - 1
+    else:
+        found = np.bincount(gallery.labels, minlength=images.num_classes)
+    return [images.class_names[label] for label in np.flatnonzero((sizes > 0) & (found < 1))]
+
+
+def formats(paths):
+    """Files of kinds that cannot be decoded, by their names."""
+    reasons = ((path, decoding.why_refused(path)) for path in paths)
+    return [f"format: {path}: {why}" for path, why in reasons if why]
 
 
 def counts(source):

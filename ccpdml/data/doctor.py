@@ -20,8 +20,9 @@ class Report:
         layout: the layout that was recognised.
         counts: {part: (images, classes)}.
         problems: what makes results wrong or a run fail, one line each, the kind first: 'count',
-            'missing', 'corrupt', 'duplicate' or 'mislabelled'.
-        notes: what is only worth knowing, likewise.
+            'missing', 'format', 'corrupt', 'duplicate', 'mislabelled' or 'classes'.
+        notes: what is only worth knowing, likewise; also 'left out', 'divided' and
+            'alone'.
     """
 
     layout: str
@@ -45,25 +46,32 @@ class Report:
         yield "no problem found" if not self.problems else f"{len(self.problems)} problems"
 
 
-def examine(source, verify_counts=True, on_progress=None):
+def examine(source, verify_counts=True, on_progress=None, closed_set=False):
     """Checks a data set, opening every image.
 
     Args:
         source: `source.Source`.
         verify_counts: whether to compare with the published counts.
         on_progress: function called with a number of files each time so many were opened.
+        closed_set: whether the classes to test on are to be those that are trained on.
 
     Returns:
         `Report`.
     """
-    problems = checks.problems(source, verify_counts)
+    problems = checks.problems(source, verify_counts, closed_set)
     paths = np.array(sorted(_labels(source)), dtype=str)
     fingerprints = read_all(paths, on_progress)
-    absent = {line.removeprefix("missing: ") for line in problems}
+    told = {line.removeprefix("missing: ") for line in problems}
     for path in paths[fingerprints < 0].tolist():
-        if path not in absent:
+        if path not in told and decoding.why_refused(path) is None:
             problems.append(f"corrupt: {path}: {decoding.why_unreadable(path)}")
     twins, notes = _same_content(source, paths, fingerprints)
+    notes += [f"left out: {path}" for path in source.left_out]
+    notes += [f"divided: {source.rule}"] if source.rule else []
+    for part in ("validation", "test"):
+        if part in source.parts:
+            alone = checks.alone(source.parts[part], source.gallery if part == "test" else None)
+            notes += [f"alone: {name} of {part} has no other image to be found" for name in alone]
     counts = {part: (len(images), images.num_classes) for part, images in source.parts.items()}
     return Report(source.layout, counts, tuple(problems + twins), tuple(notes))
 
@@ -131,10 +139,10 @@ def _enumerate(paths, most=3):
 
 
 def _labels(source):
-    """{path: label}; classes to test on are others than classes to develop on."""
+    """{path: class name}."""
     return {
-        path: (part == "development", int(label))
-        for part, images in source.parts.items()
+        path: images.class_names[label]
+        for images in source.parts.values()
         if not images.in_memory
         for path, label in zip(images.paths, images.labels, strict=True)
     }

@@ -75,6 +75,51 @@ def halves(source: Source) -> Source:
 HALVES = {"ccp": as_published, "mlrc": halves}
 
 
+def check(definition: str) -> None:
+    """Refuses a definition of folds that there is not."""
+    if definition not in DEFINITIONS:
+        raise ValueError(f"`folds` must be one of {sorted(DEFINITIONS)}. Received: {definition!r}")
+
+
+def by_image(images, num_folds, fold):
+    """Which images of each class validate in a closed set, by place in their class.
+
+    Of n images, in their order, n / K side by side (at least 2, as one alone finds no other);
+    none of a class of fewer than 4.
+
+    Args:
+        images: `image_set.ImageSet`.
+        num_folds: K, int from 2.
+        fold: int in 0..K-1.
+
+    Returns:
+        Ascending indices, int64.
+    """
+    chosen = []
+    for label in range(images.num_classes):
+        own = np.flatnonzero(images.labels == label)
+        if len(own) >= 4:
+            size, first = max(len(own) // num_folds, 2), fold * len(own) // num_folds
+            chosen.append(own[(first + np.arange(size)) % len(own)])
+    return np.sort(np.concatenate([np.arange(0), *chosen]))
+
+
+def default_number(source: Source, definition: str, fold: int) -> int:
+    """Number of folds where none is asked for: 4, fewer if a fold then had one class only."""
+    num_classes = HALVES[definition](source).development.num_classes
+    for num_folds in (4, 3, 2):
+        if fold < num_folds <= num_classes:
+            block = len(DEFINITIONS[definition](num_classes, num_folds, fold))
+            if block >= 2 and num_classes - block >= 2:
+                return num_folds
+    raise ValueError(
+        "Expected at least 4 classes to develop on, so that 2 train and 2 validate. With fewer "
+        "give validation classes of their own (a folder val/, or `split` val in a table), or bind "
+        "data.load.num_folds = 1 and train.select_on = 'test' (scores then flatter). "
+        f"Received: {num_classes} classes, {fold=}"
+    )
+
+
 def split(
     source: Source, definition: str = "ccp", num_folds: int = 4, fold: int = 0
 ) -> tuple[Source, np.ndarray, np.ndarray]:
@@ -94,8 +139,7 @@ def split(
     Raises:
         ValueError: if an argument is out of range.
     """
-    if definition not in DEFINITIONS:
-        raise ValueError(f"`folds` must be one of {sorted(DEFINITIONS)}. Received: {definition!r}")
+    check(definition)
     source = HALVES[definition](source)
     num_classes = source.development.num_classes
     if not 1 <= num_folds <= num_classes:

@@ -1,5 +1,6 @@
 """The one entry to every data set: name -> class-disjoint splits."""
 
+import dataclasses
 import inspect
 from pathlib import Path
 
@@ -46,10 +47,11 @@ def load(
     name: str,
     root: str | Path | None = None,
     fold: Whole = 0,
-    num_folds: Count = 4,
+    num_folds: Count | None = None,
     folds: str = "ccp",
     verify_counts: bool = True,
     skip_corrupt: bool = False,
+    closed_set: bool = False,
     **options,
 ) -> image_set.Splits:
     """Reads a data set and cuts its development classes into training and validation classes.
@@ -59,40 +61,51 @@ def load(
         root: folder that holds the data sets, or the data set itself; None takes $CCPDML_DATA,
             else ~/.ccpdml/data.
         fold: which fold validates, int in 0..num_folds-1.
-        num_folds: number of folds by class. 1 asks for no validation classes at all: every
-            development class trains and `validation` is None.
+        num_folds: number of folds by class. None takes the validation classes that the data set
+            sets apart itself; where there are none, 4 folds, or fewer if one of 4 had but one
+            class. 1 asks for no validation classes at all: every development class trains and
+            `validation` is None.
         folds: fold definition, 'ccp' or 'mlrc' (see `ccpdml.data.folds`).
         verify_counts: whether to refuse a benchmark whose counts differ from the published ones.
         skip_corrupt: whether to open every image first and leave out those that cannot be
             decoded; they are logged and counted in `info`. Takes minutes for a large data set.
+        closed_set: whether the classes to test on are those that are trained on: test images of
+            known classes, each searched among the others. That is another, easier question than
+            the retrieval of unseen classes, and `info` says so. A fold then is a share of the
+            images of each class, unless the data set has a part to validate on.
         **options: further arguments of the reader, for data sets that have some: `characters.read`
             (`data.load.script = 'kana'` in a gin file).
 
     Returns:
-        `image_set.Splits`.
+        `image_set.Splits`. A class of which validation or test have but one image has no answer
+        there: it is left out of them, logged, and counted in `info`, which also says what else was
+        left out and how classes were divided.
 
     Raises:
         FileNotFoundError: if the data set is not there; says how to get it.
         ValueError: if the name is unknown, a fold is out of range or the data set is not whole.
     """
     source = read(name, root, **options)
-    _refuse(name, checks.problems(source, verify_counts))
-    source, train, validation = class_folds.split(source, folds, num_folds, fold)
-    development = source.development
-    parts = {
-        "train": development.select_classes(train),
-        "validation": development.select_classes(validation) if len(validation) else None,
-        "test": source.test,
-        "gallery": source.gallery,
-    }
+    problems = checks.problems(source, verify_counts, closed_set)
+    if skip_corrupt:
+        problems = [line for line in problems if not line.startswith("format: ")]
+    _refuse(name, problems)
+    cut = _cut_images if closed_set else _cut_classes
+    parts, cut_info = cut(source, folds, num_folds, fold)
+    parts |= {"test": parts.get("test", source.test), "gallery": source.gallery}
     parts = {part: images for part, images in parts.items() if images is not None}
-    info = {"name": name, "layout": source.layout}
+    info = {"name": name, "layout": source.layout, "closed_set": closed_set, "rule": source.rule}
     # Before anything is left out: what can be read is no part of what the data are.
     info["data"] = identity.describe(parts)
-    info |= {"folds": folds, "num_folds": num_folds, "fold": fold}
-    info["train_classes"], info["validation_classes"] = _ranges(train), _ranges(validation)
+    info |= cut_info
+    info["left_out"] = _told_left_out(source)
     if skip_corrupt:
         parts, info["skipped"] = _without_corrupt(parts)
+    parts, info["alone"] = _without_alone(parts)
+    if parts["train"].num_classes < 2:
+        raise ValueError(
+            f"Expected at least 2 classes to train on. Received: {parts['train'].num_classes}"
+        )
     # Whether these are the published images, all of them and no others.
     is_whole = not any(info.get("skipped", {}).values())
     info["counts_verified"] = bool(source.published) and verify_counts and is_whole
@@ -100,8 +113,89 @@ def load(
         part: {"images": len(images), "classes": images.num_classes}
         for part, images in parts.items()
     }
+    if source.rule:
+        logging.info("%s: %s", source.layout, source.rule)
     optional = {"validation": None, "gallery": None}
     return image_set.Splits(**(optional | parts), info=info)
+
+
+def _cut_classes(source, folds, num_folds, fold):
+    """Parts to train on, to validate on and to test on by class, and what `info` says of them."""
+    info = {"folds": folds, "num_folds": num_folds, "fold": fold}
+    if source.validation is not None and num_folds is None and folds == "ccp":
+        parts = {"train": source.development, "validation": source.validation, "test": source.test}
+        return parts, info | {"folds": "the data set's own validation classes"}
+    if source.validation is not None:
+        together = source.development.joined(source.validation)
+        source = dataclasses.replace(source, development=together, validation=None)
+    class_folds.check(folds)
+    num_folds = num_folds or class_folds.default_number(source, folds, fold)
+    source, train, validation = class_folds.split(source, folds, num_folds, fold)
+    parts = {
+        "train": source.development.select_classes(train),
+        "validation": source.development.select_classes(validation) if len(validation) else None,
+        "test": source.test,
+    }
+    info["num_folds"] = num_folds
+    info["train_classes"], info["validation_classes"] = _ranges(train), _ranges(validation)
+    return parts, info
+
+
+def _cut_images(source, folds, num_folds, fold):
+    """As `_cut_classes`, in a closed set: all classes are in every part."""
+    del folds  # Of classes.
+    info = {"folds": "images of each class", "num_folds": num_folds or 4, "fold": fold}
+    train, validation = source.development, source.validation
+    if validation is not None and num_folds is None:
+        return {"train": train, "validation": validation}, info | {"num_folds": None}
+    if not 0 <= fold < info["num_folds"]:
+        raise ValueError(f"`fold` must be in 0..{info['num_folds'] - 1}. Received: {fold=}")
+    if info["num_folds"] > 1 and validation is None:
+        held = class_folds.by_image(train, info["num_folds"], fold)
+        validation = train.select(held)
+        train = train.select(np.setdiff1d(np.arange(len(train)), held))
+    return {"train": train, "validation": validation if info["num_folds"] > 1 else None}, info
+
+
+def _told_left_out(source):
+    """What the reader left out: how many, and the first few; logged."""
+    if source.left_out:
+        first = "; ".join(source.left_out[:_MAX_SHOWN])
+        logging.warning("%d files and folders are left out: %s", len(source.left_out), first)
+    return {"count": len(source.left_out), "first": list(source.left_out[:_MAX_SHOWN])}
+
+
+def _without_alone(parts):
+    """The parts without queries that have no answer, and how many those were in each."""
+    kept, counts = dict(parts), {}
+    for part in ("validation", "test"):
+        images, gallery = parts.get(part), parts.get("gallery") if part == "test" else None
+        if images is None:
+            continue
+        alone = checks.alone(images, gallery)
+        is_alone = np.isin(images.labels, [images.class_names.index(name) for name in alone])
+        counts[part] = int(np.sum(is_alone))
+        if is_alone.all():
+            raise ValueError(
+                f"Expected a class of which {part} has two images (or an image in the gallery): "
+                f"retrieval looks for the others of a class. Received: {len(images)} images, "
+                f"each alone in its class, e.g. {images.paths[0]}"
+            )
+        if alone:
+            shown = ", ".join(alone[:_MAX_SHOWN])
+            logging.warning(
+                "%d images are left out of %s, as there is no other of their class: %s%s",
+                *(counts[part], part, shown, ", ..." if len(alone) > _MAX_SHOWN else ""),
+            )
+            kept[part] = images.select(np.flatnonzero(~is_alone))
+            if gallery is None:
+                kept[part] = _nonempty(kept[part])
+    return kept, counts
+
+
+def _nonempty(images):
+    """The image set without the classes that have no image."""
+    return images.select_classes(np.unique(images.labels))
 
 
 def read(name, root=None, **options):
@@ -130,7 +224,8 @@ def _refuse(name, problems):
         raise ValueError(
             "\n  ".join([f"The data set {name!r} is not as expected:", *shown])
             + f"\n`python experiments/check_data.py --dataset={name}` checks it thoroughly. "
-            "`data.load.verify_counts = False` accepts other counts."
+            "`data.load.verify_counts = False` accepts other counts, `data.load.skip_corrupt = "
+            "True` leaves out what cannot be decoded."
         )
 
 
@@ -144,6 +239,8 @@ def _without_corrupt(parts):
         for path in images.images[~readable]:
             logging.warning("Skipped %s: %s", path, decoding.why_unreadable(path))
         kept[part] = images.select(np.flatnonzero(readable))
+        if part in ("train", "validation"):
+            kept[part] = _nonempty(kept[part])
         skipped[part] = int(np.sum(~readable))
     return kept, skipped
 

@@ -18,8 +18,8 @@ class ClassBalancedSampler:
 
     Every class comes once per pass over the classes and every image of a class once before any
     of them repeats. A batch never holds a class twice, also where a pass ends inside it, nor an
-    image twice, unless its class is smaller than `samples_per_class`: such a class goes round its
-    images, which is counted in `num_small_classes` and logged.
+    image twice, unless its class is smaller than `samples_per_class`: such a class shows all its
+    images before one repeats, which is counted in `num_small_classes` and logged.
 
     Args:
         labels: class of each image, int [n]; every class in 0..max(labels) has an image.
@@ -55,14 +55,14 @@ class ClassBalancedSampler:
     def _check(self, largest):
         if not 1 <= self.classes_per_batch <= self.num_classes:
             raise ValueError(
-                "`ClassBalancedSampler.classes_per_batch` must be in 1..number of training "
+                "`train.classes_per_batch` must be in 1..number of training "
                 f"classes = {self.num_classes}; lower it, or train on more classes. "
                 f"Received: classes_per_batch={self.classes_per_batch}"
             )
         if not 1 <= self.samples_per_class <= largest:
             raise ValueError(
-                "`ClassBalancedSampler.samples_per_class` must be in 1..size of the largest "
-                f"class = {largest}. Received: samples_per_class={self.samples_per_class}"
+                "`train.samples_per_class` must be in 1..size of the "
+                f"largest class = {largest}. Received: samples_per_class={self.samples_per_class}"
             )
         if self.num_small_classes:
             logging.warning(
@@ -134,7 +134,7 @@ class _Stream:
     A group may begin at the end of one permutation and go on in the next. Items it already has are
     then passed over until it is full, and come after it, in order. Each permutation thus depends
     on the one before it: the last two are kept, earlier ones are made again when asked for.
-    With fewer items than a group holds repeats cannot be avoided, and nothing is moved.
+    Where a group holds more than all items, each of them comes before one repeats in it.
     """
 
     def __init__(self, num_items, group_size, key):
@@ -166,7 +166,7 @@ class _Stream:
     def _next(self, round_index, before):
         items = np.random.default_rng([*self._key, round_index]).permutation(self._num_items)
         taken = round_index * self._num_items % self._group_size
-        if not taken or self._num_items < self._group_size:
+        if not taken or taken >= self._num_items:
             return items
         fresh = np.setdiff1d(items, before[-taken:], assume_unique=True)
         head = fresh[: self._group_size - taken]

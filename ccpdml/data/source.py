@@ -14,25 +14,32 @@ class Source:
 
     Attributes:
         development: classes to train and validate on.
-        test: other classes, to report on; the queries when there is a gallery.
+        test: other classes, to report on; the queries when there is a gallery. In a closed set
+            they are the same classes.
         gallery: what the queries are searched in, with the class names of `test`; or None.
+        validation: classes, or images, that the data set itself sets apart to validate on; or None.
         layout: which of its known layouts the data set has.
+        rule: how classes were divided where the data set does not say, in words.
         published: what the parts should hold, {part: (images, classes)}; empty if nobody said.
         problems: what the reader found wrong in the lists, tuple of str.
+        left_out: files that are no images and folders without one, tuple of str.
     """
 
     development: image_set.ImageSet
     test: image_set.ImageSet
     gallery: image_set.ImageSet | None = None
+    validation: image_set.ImageSet | None = None
     layout: str = ""
+    rule: str = ""
     published: dict = dataclasses.field(default_factory=dict)
     problems: tuple = ()
+    left_out: tuple = ()
 
     @property
     def parts(self):
         """{name: ImageSet} of the parts there are."""
-        parts = {"development": self.development, "test": self.test, "gallery": self.gallery}
-        return {name: images for name, images in parts.items() if images is not None}
+        names = ("development", "validation", "test", "gallery")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
 
 def files(folder, paths, classes, names=None, all_classes=None):

@@ -4,15 +4,15 @@ from ccpdml.data import benchmark, folder, listing
 from ccpdml.data.source import Source, files
 
 DEFAULT_FILE = "images.csv"
-SPLITS = ("train", "test")
+SPLITS = ("train", "val", "test")
 ROLES = ("query", "gallery")
 
 
 def read(root=None):
     """Reads a CSV file with the columns `path,label` and, if wanted, `split` and `role`.
 
-    `path` is relative to the file; `split` is 'train' or 'test', without it the first half of the
-    labels, by name, develops; `role` of a test image is 'query' or 'gallery'.
+    `path` is relative to the file; `split` is 'train', 'test' or 'val', without it the labels are
+    divided by name (`folder.halves`); `role` of a test image is 'query' or 'gallery'.
 
     Args:
         root: the CSV file, or a folder with an `images.csv`.
@@ -29,15 +29,26 @@ def read(root=None):
             f"Received: {file}, which does not exist; set --data_root."
         )
     rows = listing.table(file, required=("path", "label"))
-    splits = _column(file, rows, "split", SPLITS)
+    splits, rule = _column(file, rows, "split", SPLITS), ""
     if not any(splits):
-        splits = _halves([row["label"] for row in rows])
-    train = [row for row, split in zip(rows, splits, strict=True) if split == "train"]
-    test = [row for row, split in zip(rows, splits, strict=True) if split == "test"]
-    folder.check_disjoint(file, _labels(train), _labels(test))
+        first, _, rule = folder.halves(file, _labels(rows))
+        splits = ["train" if row["label"] in first else "test" for row in rows]
+    train, validation, test = (
+        [row for row, split in zip(rows, splits, strict=True) if split == part] for part in SPLITS
+    )
+    if not train or not test:
+        raise ValueError(
+            f"{file}: expected rows with split train and rows with split test. "
+            f"Received: {len(train)} and {len(test)}"
+        )
+    described = {
+        "development": _image_set(file, train),
+        "validation": _image_set(file, validation) if validation else None,
+        "rule": rule,
+    }
     roles = _column(file, test, "role", ROLES)
     if not any(roles):
-        return Source(_image_set(file, train), _image_set(file, test), layout="no gallery")
+        return Source(**described, test=_image_set(file, test), layout="no gallery")
     query = [row for row, role in zip(test, roles, strict=True) if role == "query"]
     gallery = [row for row, role in zip(test, roles, strict=True) if role == "gallery"]
     if not query or not gallery:
@@ -46,7 +57,7 @@ def read(root=None):
             f"Received: {len(query)} queries and {len(gallery)} gallery images"
         )
     return Source(
-        development=_image_set(file, train),
+        **described,
         test=_image_set(file, query, all_classes=_labels(test)),
         gallery=_image_set(file, gallery, all_classes=_labels(test)),
         layout="query and gallery",
@@ -63,12 +74,6 @@ def _column(file, rows, column, values):
             f"column to be empty. Received: {odd[0]!r}"
         )
     return found
-
-
-def _halves(labels):
-    names = sorted(set(labels))
-    first = set(names[: len(names) // 2])
-    return ["train" if label in first else "test" for label in labels]
 
 
 def _labels(rows):

@@ -68,7 +68,7 @@ def _find(source):
     """Pairs (path, class) of one source."""
     path = Path(source)
     if path.is_dir():
-        return _classified(path, _below(path), source)
+        return _classified(path, folder.files_below(path), source)
     if path.suffix.lower() == ".csv" and path.is_file():
         rows = listing.table(path, required=("path",))
         return [(str(path.parent / row["path"]), row.get("label") or "") for row in rows]
@@ -83,27 +83,6 @@ def _find(source):
         "Expected a folder of images, a .csv or .txt list, an image or a pattern in quotes such as "
         f"'photos/**/*.jpg'. Received: {source}, which does not exist"
     )
-
-
-def _below(root):
-    """All files below a folder but the hidden ones; folders that are links are followed."""
-    seen = set()  # Of two ways to a folder the first is taken: a link may even lead back.
-
-    def fail(error):
-        raise error
-
-    for folder_name, folders, names in os.walk(root, followlinks=True, onerror=fail):
-        real = os.path.realpath(folder_name)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(filter(_is_shown, folders))
-        yield from (Path(folder_name, name) for name in filter(_is_shown, names))
-
-
-def _is_shown(name):
-    return not name.startswith(folder.LEFT_OUT)
 
 
 def _listed(file):

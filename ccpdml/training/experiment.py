@@ -42,7 +42,7 @@ class Experiment:
         optimizer: class or function without arguments -> Keras optimizer.
         steps: gradient steps of the run, int.
         evaluate_every: steps between two evaluations (an epoch of `fit`), int.
-        classes_per_batch: classes in the global batch (P), int.
+        classes_per_batch: classes in the global batch (P), int; None is 8, or all there are.
         samples_per_class: images of each (M), int.
         learner: class or function of (encoder, criterion, preprocess=...) -> `MetricLearner`.
         preprocess: function of an image batch, run on the device; None takes the encoder's own,
@@ -85,7 +85,7 @@ class Experiment:
         optimizer: Callable = gin.REQUIRED,
         steps: Count = gin.REQUIRED,
         evaluate_every: Count = gin.REQUIRED,
-        classes_per_batch: Count = 8,
+        classes_per_batch: Count | None = None,
         samples_per_class: Count = 4,
         learner: Callable = MetricLearner,
         preprocess: Callable | None = None,
@@ -136,6 +136,7 @@ class Experiment:
         self.splits = data()
         self.data = identity.of(self.splits)
         self.select_on = _checked_selection(select_on, self.splits)
+        classes_per_batch = classes_per_batch or min(8, self.splits.train.num_classes)
         self.sampler = samplers.ClassBalancedSampler(
             self.splits.train.labels, classes_per_batch, samples_per_class, seed
         )

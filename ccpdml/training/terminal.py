@@ -11,6 +11,7 @@ import tqdm
 from absl import logging
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_CLOSED = "A closed set: the classes that are tested were trained on, their test images were not."
 _SHORT = {"map_at_r": "MAP@R", "precision_at_1": "P@1", "r_precision": "P@R"}
 
 
@@ -46,6 +47,8 @@ def opening(experiment) -> Iterator[str]:
     ]
     place = experiment.data["root"] or "images in memory"
     yield f"data       {splits.info.get('name', 'own')}, {place}: {', '.join(parts)}"
+    if splits.info.get("closed_set"):
+        yield f"           {_CLOSED}"
     yield f"method     {experiment.make_criterion.__name__}"
     yield (
         f"steps      {experiment.steps:,} of {experiment.batch_size} images, evaluated every "
@@ -64,7 +67,9 @@ def closing(experiment, results: dict) -> Iterator[str]:
     for part, values in scores.items():
         cells = [f"{100 * values[n]:.1f}" if n in values else "" for n in names]
         yield f"{part:<12}" + "".join(f"{cell:>8}" for cell in cells)
-    if "validation" in scores:
+    if results["split"].get("closed_set"):
+        yield _CLOSED
+    elif "validation" in scores:
         yield (
             "The test scores are the result. The validation classes chose the weights (of step "
             f"{results['best_step']:,}), which flatters their scores, and are other classes, which "

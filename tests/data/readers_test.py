@@ -129,10 +129,19 @@ def test_corrupt_images_are_skipped_and_counted_when_asked(tmp_path):
 def test_what_is_no_image_of_the_folder_is_left_out(tmp_path):
     root = miniatures.folder_of_classes(tmp_path)
     before = load("folder", root)
-    for extra in ("thing 00/._0_0.jpg", "thing 00/notes.txt", "__MACOSX/0.jpg", ".cache/0.jpg"):
+    for extra in ("thing 00/._0_0.jpg", "__MACOSX/0.jpg", ".cache/0.jpg"):
         (root / extra).parent.mkdir(exist_ok=True)
         (root / extra).write_bytes(b"")
     assert load("folder", root).info == before.info
+    for extra in ("thing 00/notes.txt", "thing 01/deep/film.MP4", "loose.jpg"):
+        (root / extra).parent.mkdir(exist_ok=True)
+        (root / extra).write_bytes(b"")
+    (root / "empty").mkdir()
+    after = load("folder", root).info
+    assert after["counts"] == before.info["counts"]
+    told = " ".join(after["left_out"]["first"])
+    assert after["left_out"]["count"] == 4
+    assert all(name in told for name in ("notes.txt", "film.MP4", "loose.jpg", "empty"))
 
 
 def test_a_table_may_be_named_from_the_working_directory(tmp_path, monkeypatch):

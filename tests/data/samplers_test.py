@@ -79,6 +79,13 @@ def test_classes_come_with_equal_frequency_in_each_slot():
     assert np.abs(shares - 0.2).max() < 0.03
 
 
+@pytest.mark.parametrize(("size", "samples_per_class"), [(3, 4), (2, 3), (3, 8), (5, 7), (1, 4)])
+def test_every_group_of_a_small_class_shows_all_its_images(size, samples_per_class):
+    for _, images in batches([size, 12], 2, samples_per_class, num_batches=200):
+        (small,) = (group for group in images if group.max() < size)
+        assert len(set(small)) == size
+
+
 def test_small_classes_are_counted_and_go_round_their_images():
     labels = labels_of([1, 2, 5])
     sampler = samplers.ClassBalancedSampler(labels, 3, 4)
@@ -99,7 +106,7 @@ def test_small_classes_are_counted_and_go_round_their_images():
     ],
 )
 def test_batches_that_cannot_be_filled_are_refused(classes_per_batch, samples_per_class, name):
-    with pytest.raises(ValueError, match=f"ClassBalancedSampler.{name}.*Received"):
+    with pytest.raises(ValueError, match=f"{name}.*Received"):
         samplers.ClassBalancedSampler(labels_of([5, 3, 2]), classes_per_batch, samples_per_class)
 
 
