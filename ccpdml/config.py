@@ -265,6 +265,11 @@ def _spell(scope, selector, bound):
     return " and ".join(f"{name}.{argument}" for argument in bound[scope, selector])
 
 
+def message(error: Exception) -> str:
+    """What an error says, without the lines that gin adds on which function it came through."""
+    return re.sub(r"\n\s*In call to configurable .*", "", str(error))
+
+
 def text() -> str:
     """The bindings of this process as a gin file, the same for the same bindings."""
     return gin.config_str()

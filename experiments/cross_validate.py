@@ -169,7 +169,7 @@ def spell(summary):
 
 
 def main(_):
-    from ccpdml import files
+    from ccpdml import config, files
 
     if not FLAGS.gin_file:
         raise app.UsageError("--gin_file is needed, e.g. --gin_file=gin/glyphs_ms.gin")
@@ -180,7 +180,7 @@ def main(_):
     try:
         check(run_dir, runs)
     except (ValueError, OSError) as error:
-        raise SystemExit(f"ERROR: {error}") from None
+        raise SystemExit(f"ERROR: {config.message(error)}") from None
     if FLAGS.dry_run:
         raise SystemExit(subprocess.call([*command(run_dir, *runs[0]), "--dry_run"]))
     train_all(run_dir, runs)

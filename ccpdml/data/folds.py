@@ -8,6 +8,7 @@ import dataclasses
 
 import numpy as np
 
+from ccpdml.data.image_set import ImageSet
 from ccpdml.data.source import Source
 
 
@@ -81,14 +82,14 @@ def check(definition: str) -> None:
         raise ValueError(f"`folds` must be one of {sorted(DEFINITIONS)}. Received: {definition!r}")
 
 
-def by_image(images, num_folds, fold):
+def by_image(images: ImageSet, num_folds: int, fold: int) -> np.ndarray:
     """Which images of each class validate in a closed set, by place in their class.
 
     Of n images, in their order, n / K side by side (at least 2, as one alone finds no other);
     none of a class of fewer than 4.
 
     Args:
-        images: `image_set.ImageSet`.
+        images: the images.
         num_folds: K, int from 2.
         fold: int in 0..K-1.
 

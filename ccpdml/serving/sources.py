@@ -100,8 +100,8 @@ def _is_utf8(path):
 
 
 def _classified(root, files, source):
-    kinds = (*decoding.EXTENSIONS, *decoding.OTHER_EXTENSIONS)
-    images = sorted(file for file in files if file.suffix.lower() in kinds and file.is_file())
+    files = sorted(file for file in files if file.is_file())
+    images = [file for file in files if folder.is_image(file)]
     refused = [file for file in images if decoding.why_refused(file)]
     said = ""
     if refused:
@@ -112,6 +112,9 @@ def _classified(root, files, source):
             f"Expected images ({', '.join(decoding.EXTENSIONS)}) in {source}. "
             f"Received: {said or 'none'}"
         )
+    if len(images) < len(files):
+        other = next(file for file in files if not folder.is_image(file))
+        logging.warning("%d files are no images, e.g. %s", len(files) - len(images), other)
     if refused:
         logging.warning("Images left out of %s: %s", source, said)
     kept = sorted(set(images).difference(refused))
@@ -120,6 +123,6 @@ def _classified(root, files, source):
 
 def _class_of(folders):
     """The class by the folders above an image, as `data.folder` reads them."""
-    if len(folders) > 1 and folders[0] in ("train", "val", "test"):
+    if len(folders) > 1 and folders[0].lower() in folder.PARTS:
         return folders[1]
     return folders[0] if folders else ""

@@ -10,6 +10,8 @@ import tensorflow as tf
 import tqdm
 from absl import logging
 
+from ccpdml import config
+
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _CLOSED = "A closed set: the classes that are tested were trained on, their test images were not."
 _SHORT = {"map_at_r": "MAP@R", "precision_at_1": "P@1", "r_precision": "P@R"}
@@ -93,7 +95,7 @@ def told(error: Exception) -> str:
     if isinstance(error, tf.errors.OpError):  # The lines that follow are of its own insides.
         message = f"{error.message.splitlines()[0]} (--verbosity=1 shows more)"
     else:
-        message = str(error)
+        message = config.message(error)
     if isinstance(error, OSError) and error.errno in _NO_ROOM:
         message += " The disk or a quota is full: make room, and give the same command again."
     return " ".join([message, *notes])

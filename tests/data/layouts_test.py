@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from ccpdml import data
+from ccpdml import config, data, serving
 from ccpdml.data import decoding, doctor, loading
 
 JPEG = bytes.fromhex("ffd8ffe000104a46494600010100000100010000ffd9")
@@ -77,8 +77,10 @@ def test_train_alone_is_divided_and_a_folder_around_it_is_no_class(tmp_path):
 
 def test_two_classes_are_refused_with_what_to_do(tmp_path):
     folder(tmp_path, a=9, b=9)
-    with pytest.raises(ValueError, match="at least 6 classes.*closed_set = True.*Received: 2"):
+    with pytest.raises(ValueError, match="at least 6 classes.*closed_set = True.*") as caught:
         data.load("folder", tmp_path)
+    # What gin adds is not told.
+    assert config.message(caught.value).endswith("Received: 2 classes, ['a', 'b']")
 
 
 def test_the_same_classes_in_train_and_test_are_a_closed_set_if_asked(tmp_path):
@@ -147,3 +149,11 @@ def test_links_and_odd_names_are_followed(tmp_path):
     (root / "\u00f1and\u00fa \U0001f426").symlink_to(outside / "images")
     splits = data.load("folder", root)
     assert "\u00f1and\u00fa \U0001f426" in splits.test.class_names
+
+
+def test_what_is_embedded_of_a_folder_names_what_is_left_out(tmp_path, caplog):
+    folder(tmp_path, val__a=2)
+    (tmp_path / "val" / "a" / "notes.txt").write_text("")
+    assert serving.find_images(tmp_path).classes == ("a", "a")
+    assert "1 files are no images, e.g. " in caplog.text
+    assert "notes.txt" in caplog.text
