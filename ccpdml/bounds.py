@@ -134,11 +134,18 @@ def spell(expected: Any) -> str:
 def declared(function: Callable) -> dict[str, Any]:
     """The annotations of the arguments of a function, or of what builds a class, by name.
 
-    Those given as text are left out: their names need not be there when the program runs.
+    Those of a class include its bases', which `**kwargs` may reach. Those given as text are left
+    out: their names need not be there when the program runs.
     """
-    function = function.__init__ if inspect.isclass(function) else function
-    hints = inspect.get_annotations(inspect.unwrap(function))
-    return {name: hint for name, hint in hints.items() if not isinstance(hint, str)}
+    makers = [function]
+    if inspect.isclass(function):
+        makers = [vars(base)["__init__"] for base in function.__mro__ if "__init__" in vars(base)]
+    hints = {}
+    for maker in reversed(makers):
+        # What a built-in class is made by has no annotations.
+        own = inspect.get_annotations(inspect.unwrap(maker)) if callable(maker) else {}
+        hints |= {name: hint for name, hint in own.items() if not isinstance(hint, str)}
+    return hints
 
 
 def complaint(name: str, value: Any, expected: Any) -> str:
@@ -157,9 +164,13 @@ def checked(function: Callable) -> Callable:
 
     @functools.wraps(function)
     def call(*args, **kwargs):
-        for name, value in signature.bind(*args, **kwargs).arguments.items():
-            is_default = value is signature.parameters[name].default
-            if name in hints and not is_default and not fits(value, hints[name]):
+        for name, value in {
+            **dict(zip(signature.parameters, args, strict=False)),
+            **kwargs,
+        }.items():
+            if name not in hints or value is signature.parameters[name].default:
+                continue
+            if not fits(value, hints[name]):
                 raise ValueError(complaint(f"{owner}.{name}", value, hints[name]))
         return function(*args, **kwargs)
 

@@ -11,7 +11,7 @@ import gin
 import pytest
 from gin import config as gin_config
 
-from ccpdml import bounds, config, training  # noqa: F401, importing a room registers its names
+from ccpdml import bounds, config, losses, models
 
 config.register_keras()
 CONFIGURABLES = {
@@ -72,6 +72,23 @@ def wrong(annotation):
         yield from (1, True)
     elif isinstance(origin or annotation, type) and annotation is not type(None):
         yield from (5, "ten", {1, 2})
+
+
+def test_what_a_base_class_declares_holds_too():
+    of_anchors = bounds.declared(losses.HierarchicalProxyAnchorLoss)
+    assert not bounds.fits(0, of_anchors["proxies_per_class"])
+    assert not bounds.fits(5, of_anchors["normalization"])
+    assert bounds.declared(dict) == {}
+
+
+def test_python_users_are_held_to_the_same():
+    with pytest.raises(ValueError, match=r"^`TripletLoss.margin` must be a number of at least 0"):
+        losses.TripletLoss(margin=-0.1)
+    with pytest.raises(ValueError, match=r"Received: filters=\(\)"):
+        models.small_cnn((8, 8, 3), filters=())
+    with pytest.raises(TypeError, match=r"small_cnn\(\) got an unexpected .* 'filter'"):
+        models.small_cnn((8, 8, 3), filter=(4,))
+    assert losses.TripletLoss(0.3).margin == 0.3
 
 
 @pytest.mark.parametrize("selector", CONFIGURABLES)
