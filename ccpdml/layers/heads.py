@@ -64,8 +64,8 @@ class MultiProxyHead(tf.keras.layers.Layer):
         return points, tf.range(points.shape[0]) // self.proxies_per_class
 
     def call(self, embeddings: tf.Tensor) -> tf.Tensor:
-        per_class = distances.euclidean(embeddings[None], tf.convert_to_tensor(self.proxies))
-        return tf.transpose(per_class, [1, 0, 2])
+        measured = distances.euclidean(embeddings, self.references()[0])
+        return tf.reshape(measured, [-1, self.num_classes, self.proxies_per_class])
 
     def get_config(self) -> dict:
         config = {"num_classes": self.num_classes, "proxies_per_class": self.proxies_per_class}

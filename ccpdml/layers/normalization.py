@@ -49,4 +49,4 @@ class UnitNormalization(_Geometry):
 
     def built_in(self, embeddings: tf.Tensor) -> tf.Tensor:
         """The same of symbolic float32 `embeddings`, in operations that Keras itself brings."""
-        return embeddings / stacks.symbolic_maximum(stacks.symbolic_length(embeddings), 1e-6)
+        return embeddings / stacks.symbolic_maximum(stacks.symbolic_length(embeddings), 1e-37)

@@ -7,16 +7,22 @@ from ccpdml.bounds import Count, Whole
 from ccpdml.ops import distances, precision
 
 
+# Distances that differ by less, relative to the larger, are equal: rounding decides no pick.
+_TIE = 1e-6
+
+
 @gin.register
 def farthest_first(pool: tf.Tensor, seeds: tf.Tensor, num_picks: Count) -> tf.Tensor:
     """Picks by greedy k-center: each pick is the point farthest from all before it.
 
-    Ties go to the lowest index. Once every distinct point of the pool is picked, points repeat
-    (`count_distinct` tells how many there are).
+    Without seeds the first pick is the point nearest to the mean of its class. Ties go to the
+    lowest index, distances that differ by rounding being equal. Once every distinct point of the
+    pool is picked, points repeat (`repeated` marks them).
 
     Args:
         pool: candidate embeddings, float [num_classes, pool_size, dim].
-        seeds: embeddings that already cover the class, float [num_classes, num_seeds, dim].
+        seeds: embeddings that already cover the class, float [num_classes, num_seeds, dim]; there
+            may be none.
         num_picks: picks per class, int in 1..pool_size.
 
     Returns:
@@ -25,16 +31,19 @@ def farthest_first(pool: tf.Tensor, seeds: tf.Tensor, num_picks: Count) -> tf.Te
     Raises:
         ValueError: if `num_picks` is out of range or the shapes do not fit.
 
-    Source: the paper's proxy selection (supplement, 1.2); a 2-approximation (Gonzalez, 1985).
+    Source: the paper's proxy selection (supplement, 1.2); a 2-approximation (Gonzalez, 1985),
+        whose first pick is free.
     """
     pool, seeds = _checked(pool, seeds, num_picks)
-    nearest = tf.reduce_min(distances.euclidean(pool, seeds), axis=-1)
-    picks = []
-    for _ in range(num_picks):
-        picks.append(tf.argmax(nearest, axis=-1, output_type=tf.int32))
-        chosen = tf.gather(pool, picks[-1], batch_dims=1)[:, None]
-        # A difference, not an expanded square: exactly 0 for the pick, so it is not picked again.
-        nearest = tf.minimum(nearest, tf.norm(pool - chosen, axis=-1))
+    if seeds.shape[1] == 0:
+        mean = tf.reduce_mean(pool, axis=1, keepdims=True)
+        picks = [_first_of_the_largest(-tf.norm(pool - mean, axis=-1))]
+        nearest = _distances_to(pool, picks[0])
+    else:
+        picks, nearest = [], tf.reduce_min(distances.euclidean(pool, seeds), axis=-1)
+    while len(picks) < num_picks:
+        picks.append(_first_of_the_largest(nearest))
+        nearest = tf.minimum(nearest, _distances_to(pool, picks[-1]))
     return tf.stack(picks, axis=-1)
 
 
@@ -68,7 +77,7 @@ def k_medoids(pool: tf.Tensor, seeds: tf.Tensor, num_picks: Count) -> tf.Tensor:
     taken, picks = tf.zeros_like(nearest), []
     for _ in range(num_picks):
         way = tf.reduce_sum(tf.minimum(nearest[..., None], between), axis=1)
-        picks.append(tf.argmin(tf.where(taken > 0.0, way.dtype.max, way), -1, tf.int32))
+        picks.append(_first_of_the_largest(-tf.where(taken > 0.0, way.dtype.max, way)))
         taken += tf.one_hot(picks[-1], pool.shape[1], dtype=taken.dtype)
         nearest = tf.minimum(nearest, tf.gather(between, picks[-1], axis=2, batch_dims=1))
     return tf.stack(picks, axis=-1)
@@ -96,6 +105,19 @@ def random_picks(
     pool, _ = _checked(pool, seeds, num_picks)
     order = tf.random.stateless_uniform(pool.shape[:2], (seed, instance))
     return tf.argsort(order, axis=-1)[:, :num_picks]
+
+
+def _first_of_the_largest(values):
+    """Index of the first of the values [num_classes, n] that only rounding tells from the top."""
+    largest = tf.reduce_max(values, axis=-1, keepdims=True)
+    is_largest = values >= largest - _TIE * tf.abs(largest)
+    return tf.argmax(tf.cast(is_largest, tf.int32), axis=-1, output_type=tf.int32)
+
+
+def _distances_to(pool, pick):
+    """Distance of every point to the one picked in its class: 0 for the pick itself."""
+    # A difference: exactly 0 for the pick, so that it is not picked again.
+    return tf.norm(pool - tf.gather(pool, pick, batch_dims=1)[:, None], axis=-1)
 
 
 def _checked(pool, seeds, num_picks):

@@ -5,6 +5,10 @@ import tensorflow as tf
 from ccpdml.ops import precision
 
 
+# Shorter vectors have the gradient of one of this length: it is one over the length.
+_SHORTEST = 1e-6
+
+
 @tf.custom_gradient
 def _project_on_ball(x):
     length = _length(x)
@@ -18,17 +22,30 @@ def _project_on_ball(x):
     return projected, gradient
 
 
-def _length(x):
-    """Length of vectors, float [..., 1]; below 1e-19 it may come out as 0."""
-    squared = tf.reduce_sum(x * x, axis=-1, keepdims=True)
+@tf.custom_gradient
+def _project_on_sphere(x):
+    length = _length(x)
+    # Not `divide_no_nan`: what is not a number must stay visible.
+    projected = x / tf.where(length == 0.0, tf.ones_like(length), length)
 
-    def of_long_vectors():
-        # The largest entry is divided out first: its square overflows, its ratio does not.
+    def gradient(upstream):
+        along = tf.reduce_sum(projected * upstream, axis=-1, keepdims=True)
+        return (upstream - projected * along) / tf.maximum(length, _SHORTEST)
+
+    return projected, gradient
+
+
+def _length(x):
+    """Length of vectors, float [..., 1]."""
+    squared = tf.reduce_sum(tf.square(x), axis=-1, keepdims=True)
+
+    def of_extreme_vectors():
+        # The largest entry is divided out first: its square overflows or vanishes, its ratio not.
         scale = tf.reduce_max(tf.abs(x), axis=-1, keepdims=True)
         return scale * tf.norm(tf.math.divide_no_nan(x, scale), axis=-1, keepdims=True)
 
-    has_overflow = tf.reduce_any(tf.math.is_inf(squared))
-    return tf.cond(has_overflow, of_long_vectors, lambda: tf.sqrt(squared))
+    is_extreme = tf.math.is_inf(squared) | (squared < 1e-30)
+    return tf.cond(tf.reduce_any(is_extreme), of_extreme_vectors, lambda: tf.sqrt(squared))
 
 
 def lipschitz_normalize(x: tf.Tensor) -> tf.Tensor:
@@ -56,6 +73,7 @@ def unit_normalize(x: tf.Tensor) -> tf.Tensor:
         x: vectors, float [..., dim]. 16-bit floats are computed and returned in float32.
 
     Returns:
-        Tensor of the shape of `x`; lengths below 1e-6 are treated as 1e-6.
+        Tensor of the shape of `x`. Its gradient is `(u - x̂ (x̂·u)) / max(|x|, 1e-6)`: the exact
+        one, bounded near 0.
     """
-    return tf.math.l2_normalize(precision.at_least_float32(x), axis=-1)
+    return _project_on_sphere(precision.at_least_float32(x))

@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Iterator
 
 import tensorflow as tf
+from tensorflow.python.ops import control_flow_util  # There is no public way to ask for XLA.
 
 KERAS_3 = "learning_rate" in inspect.signature(tf.keras.optimizers.Adam.update_step).parameters
 
@@ -18,11 +19,22 @@ def raw(variable: tf.Variable) -> tf.Variable:
     return variable.value if is_wrapped else variable
 
 
+def is_compiled_by_xla() -> bool:
+    """Whether what is being traced belongs to a function with `jit_compile=True`."""
+    return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
+
+
 def symbolic_length(vectors: tf.Tensor) -> tf.Tensor:
-    """Length of symbolic vectors [..., dim], as [..., 1], in operations that Keras itself saves."""
+    """Length of symbolic vectors [..., dim], as [..., 1], in operations that Keras itself saves.
+
+    Right from 1e-37 to the largest float32; shorter ones count as 1e-37 at most.
+    """
     if KERAS_3:
-        return tf.keras.ops.norm(vectors, axis=-1, keepdims=True)
-    return tf.norm(vectors, axis=-1, keepdims=True)
+        largest = tf.keras.ops.max(tf.keras.ops.abs(vectors), axis=-1, keepdims=True)
+        scale = tf.keras.ops.maximum(largest, 1e-37)
+        return scale * tf.keras.ops.norm(vectors / scale, axis=-1, keepdims=True)
+    scale = tf.maximum(tf.reduce_max(tf.abs(vectors), axis=-1, keepdims=True), 1e-37)
+    return scale * tf.norm(vectors / scale, axis=-1, keepdims=True)
 
 
 def symbolic_maximum(values: tf.Tensor, lowest: float) -> tf.Tensor:
