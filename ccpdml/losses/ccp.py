@@ -43,6 +43,7 @@ class ChanceConstrainedLoss(Criterion):
     ):
         super().__init__(**kwargs)
         self.loss = loss
+        self.num_classes = num_classes
         self.pair_weight = pair_weight
         self.proxy_weight = proxy_weight
         self.head = layers.MultiProxyHead(num_classes, proxies_per_class)

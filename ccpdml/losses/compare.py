@@ -7,7 +7,7 @@ import gin
 import tensorflow as tf
 
 from ccpdml.losses.criterion import Criterion
-from ccpdml.ops import distances, masks, normalization, replicas
+from ccpdml.ops import masks, normalization, replicas
 
 
 def compare(
@@ -34,26 +34,30 @@ def compare(
         The loss, float scalar.
 
     Raises:
-        ValueError: if references come without labels, or labels without references.
+        ValueError: if references come without labels, or labels without references, or there is
+            not one label for each point.
     """
     if (references is None) != (reference_labels is None):
         raise ValueError("`references` and `reference_labels` must be given together.")
+    embeddings, labels = tf.convert_to_tensor(embeddings), tf.convert_to_tensor(labels)
+    masks.check_shapes(embeddings, labels)
+    if references is not None:
+        references = tf.convert_to_tensor(references)
+        reference_labels = tf.convert_to_tensor(reference_labels)
+        masks.check_shapes(references, reference_labels)
     if isinstance(loss, Criterion):
         return _of_a_set(loss, embeddings, labels, references, reference_labels)
     normalize = normalize or tf.convert_to_tensor
     anchors = normalize(embeddings)
     others = None if references is None else normalize(references)
-    measured = getattr(distances, loss.distance)(anchors, others)
-    return loss(measured, *masks.pairs(labels, reference_labels))
+    return loss(loss.measure(anchors, others), *masks.pairs(labels, reference_labels))
 
 
 def _of_a_set(criterion, embeddings, labels, references, reference_labels):
     if references is None:
         return criterion(embeddings, labels)
-    labels = tf.reshape(labels, [-1])
-    other_labels = tf.cast(tf.reshape(reference_labels, [-1]), labels.dtype)
     points = tf.concat([embeddings, references], axis=0)
-    return criterion(points, tf.concat([labels, other_labels], axis=0))
+    return criterion(points, tf.concat(masks.of_one_type(labels, reference_labels), axis=0))
 
 
 @gin.register

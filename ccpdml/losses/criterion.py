@@ -2,9 +2,11 @@
 
 from typing import Self
 
+import numpy as np
 import tensorflow as tf
 
 from ccpdml import layers
+from ccpdml.ops import masks, stacks
 
 
 class Criterion(tf.keras.layers.Layer):
@@ -15,18 +17,40 @@ class Criterion(tf.keras.layers.Layer):
 
     Args:
         normalization: layer that embeddings and proxies pass before they are compared, in
-            training and in evaluation; None is `LipschitzNormalization()`, the paper's.
+            training and in evaluation; None is a new `default_normalization`.
 
     Attributes:
+        default_normalization: class of the normalization in the loss's own paper; the map on the
+            unit ball of the paper on CCP unless a loss says otherwise.
         needs_pairs: whether it learns from pairs of the batch and nothing else, so that a batch
             must hold two classes and two images of each.
+        num_classes: classes that labels must be of, 0..num_classes-1; None lets them be any.
+
+    Raises:
+        ValueError: when called with embeddings and labels of other shapes, or with a label that is
+            no class. In a graph the latter is an `InvalidArgumentError` when it runs; XLA knows no
+            errors, there the loss is not a number.
     """
 
+    default_normalization = layers.LipschitzNormalization
     needs_pairs = False
+    num_classes = None
 
     def __init__(self, normalization: tf.keras.layers.Layer | None = None, **kwargs):
         super().__init__(**({"dtype": "float32", "autocast": False} | kwargs))
-        self.normalization = normalization or layers.LipschitzNormalization()
+        self.normalization = normalization or self.default_normalization()
+
+    def __call__(self, embeddings: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        """Returns the loss, float scalar; labels are looked at before `call` sees them."""
+        embeddings, labels = tf.convert_to_tensor(embeddings), tf.convert_to_tensor(labels)
+        masks.check_shapes(embeddings, labels)
+        if self.num_classes is None:
+            return super().__call__(embeddings, labels)
+        numbers, are_classes = masks.as_classes(labels, self.num_classes)
+        if stacks.is_compiled_by_xla():
+            return tf.where(are_classes, super().__call__(embeddings, numbers), np.nan)
+        with tf.control_dependencies(_assert_classes(are_classes, labels, self.num_classes)):
+            return super().__call__(embeddings, tf.identity(numbers))
 
     def build(
         self, embeddings_shape: tf.TensorShape, labels_shape: tf.TensorShape | None = None
@@ -48,3 +72,17 @@ class Criterion(tf.keras.layers.Layer):
             if name in ("loss", "normalization", "miner") and value is not None
         }
         return cls(**(config | nested))
+
+
+def _assert_classes(are_classes, labels, num_classes):
+    """Raises unless `are_classes`; in a graph, returns what must run first."""
+    expected = (
+        f"`labels` must be whole numbers in 0..{num_classes - 1}, one for each of `num_classes`. "
+        f"Received: num_classes={num_classes}, labels from "
+    )
+    lowest, highest = tf.reduce_min(labels), tf.reduce_max(labels)
+    if tf.executing_eagerly():
+        if not are_classes:
+            raise ValueError(f"{expected}{lowest.numpy()} to {highest.numpy()}")
+        return []
+    return [tf.debugging.Assert(are_classes, [expected, lowest, "to", highest])]

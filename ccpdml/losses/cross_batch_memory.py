@@ -6,7 +6,7 @@ import tensorflow as tf
 from ccpdml.bounds import Count, NonNegative, Whole, checked
 from ccpdml.losses import state
 from ccpdml.losses.criterion import Criterion
-from ccpdml.ops import distances, masks
+from ccpdml.ops import masks
 
 
 @gin.register
@@ -29,7 +29,7 @@ class CrossBatchMemory(Criterion):
         wait_until_full: whether the memory is used from the step on that fills it (the original
             program), not from its first step on (the paper).
         exclude_own_copy: False lets an embedding meet its own copy as a positive (the original
-            program): a pair that is met by rounding at best.
+            program), at distance 0.
 
     Source: Wang et al., "Cross-Batch Memory for Embedding Learning" (2020), algorithm 1.
     """
@@ -67,14 +67,14 @@ class CrossBatchMemory(Criterion):
 
     def call(self, embeddings: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         anchors, labels = self.normalization(embeddings), tf.reshape(labels, [-1])
-        measure = getattr(distances, self.loss.distance)
-        in_batch = self.pair_weight * self.loss(measure(anchors), *masks.pairs(labels))
+        in_batch = self.pair_weight * self.loss(self.loss.measure(anchors), *masks.pairs(labels))
         slots, num_written = self._remember(anchors, labels)
         needed = self.memory_size if self.wait_until_full else 1
         # No `tf.cond`: a loss may write weights of its own, which replicas cannot do under one.
         is_used = tf.cast(num_written >= needed, anchors.dtype)
         pairs = [is_used * mask for mask in self._pairs(labels, slots, num_written)]
-        with_memory = self.loss(measure(anchors, tf.convert_to_tensor(self.memory)), *pairs)
+        measured = self.loss.measure(anchors, tf.convert_to_tensor(self.memory))
+        with_memory = self.loss(measured, *pairs)
         return in_batch + self.memory_weight * is_used * with_memory
 
     def _remember(self, anchors, labels):

@@ -60,9 +60,7 @@ class HierarchicalProxyAnchorLoss(ProxyAnchorLoss):
         proxies, _ = self.references()
         groups = self._refresh(tf.stop_gradient(proxies))
         centers, is_used = _means(proxies, groups, self.num_groups)
-        labels = tf.cast(tf.reshape(labels, [-1]), tf.int64)
-        known = (labels >= 0) & (labels < self.head.num_classes)
-        group_labels = tf.where(known, tf.gather(groups, tf.where(known, labels, 0)), -1)
+        group_labels = tf.gather(groups, tf.reshape(labels, [-1]))
         cosines = tf.matmul(
             self.normalization(embeddings), normalization.unit_normalize(centers), transpose_b=True
         )

@@ -3,6 +3,7 @@
 import gin
 import tensorflow as tf
 
+from ccpdml import layers
 from ccpdml.bounds import Count, NonNegative, checked
 from ccpdml.losses.criterion import Criterion
 from ccpdml.losses.pair_loss import PairLoss
@@ -67,11 +68,13 @@ class ClassMarginLoss(Criterion):
         margin: how far from the boundary a pair has to be (α).
         beta: distance of every boundary before training (β).
         nu: weight of the boundaries' own cost, their mean over the anchors (ν).
-        miner: function of (distances, positive, negative) -> (positive, negative) that chooses
-            pairs, such as `DistanceWeightedMiner`; None takes all.
+        miner: a `Miner` that chooses pairs, such as `DistanceWeightedMiner`; None takes all.
 
-    Source: Wu et al., "Sampling Matters in Deep Embedding Learning" (2017), section 4.2.
+    Source: Wu et al., "Sampling Matters in Deep Embedding Learning" (2017), section 4.2, where
+        embeddings have length 1, as here.
     """
+
+    default_normalization = layers.UnitNormalization
 
     @checked
     def __init__(
@@ -94,9 +97,11 @@ class ClassMarginLoss(Criterion):
         )
 
     def call(self, embeddings: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        distances = pairwise.euclidean(self.normalization(embeddings))
+        embeddings = self.normalization(embeddings)
+        distances = pairwise.euclidean(embeddings)
         positive, negative = masks.pairs(labels)
         if self.miner is not None:
+            self.miner.learn_size(embeddings.shape[-1])
             positive, negative = self.miner(distances, positive, negative)
         of_anchor = tf.one_hot(tf.reshape(labels, [-1]), self.num_classes, dtype=distances.dtype)
         beta = tf.linalg.matvec(of_anchor, tf.convert_to_tensor(self.beta))

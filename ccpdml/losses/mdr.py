@@ -38,6 +38,7 @@ class DistanceRegularizedLoss(Criterion):
     """
 
     needs_pairs = True
+    default_normalization = layers.NoNormalization
 
     @checked
     def __init__(
@@ -49,7 +50,7 @@ class DistanceRegularizedLoss(Criterion):
         momentum: Rate = 0.9,
         **kwargs,
     ):
-        super().__init__(**({"normalization": layers.NoNormalization()} | kwargs))
+        super().__init__(**kwargs)
         self.loss = loss
         self.initial_levels = tuple(levels)
         self.level_weight = level_weight
@@ -70,7 +71,7 @@ class DistanceRegularizedLoss(Criterion):
         size = tf.stop_gradient(tf.reduce_max(tf.abs(embeddings)))
         measured = distances.euclidean(tf.math.divide_no_nan(embeddings, size))
         scaled = embeddings / tf.maximum(size * tf.reduce_mean(measured), _SHORTEST)
-        of_pairs = getattr(distances, self.loss.distance)(scaled)
+        of_pairs = self.loss.measure(scaled)
         levels = tf.convert_to_tensor(self.levels)
         return (
             self.loss(of_pairs, *masks.pairs(labels))

@@ -30,6 +30,10 @@ class MinedLoss(PairLoss):
         """The function of `ops.distances` that the wrapped loss is defined on."""
         return self.loss.distance
 
+    def measure(self, anchors: tf.Tensor, references: tf.Tensor | None = None) -> tf.Tensor:
+        self.miner.learn_size(anchors.shape[-1])
+        return self.loss.measure(anchors, references)
+
     def call(self, distances: tf.Tensor, positive: tf.Tensor, negative: tf.Tensor) -> tf.Tensor:
         return self.loss(distances, *self.miner(distances, positive, negative))
 
@@ -51,6 +55,9 @@ class Miner(tf.keras.layers.Layer):
 
     def __init__(self, **kwargs):
         super().__init__(**({"dtype": "float32", "autocast": False} | kwargs))
+
+    def learn_size(self, embedding_size: int) -> None:
+        """Told how many entries the embeddings have whose distances come next."""
 
 
 @gin.register
@@ -95,11 +102,15 @@ class DistanceWeightedMiner(Miner):
     checkpoints keep.
 
     Args:
-        embedding_size: dimension of the embeddings, int.
+        embedding_size: dimension of the embeddings, int; None learns it from the embeddings that
+            the loss compares.
         cutoff: smaller distances weigh as much as this one.
         nonzero_loss_cutoff: negatives at this distance or farther are not drawn, unless the anchor
             has no other.
         seed: int.
+
+    Raises:
+        ValueError: if the embeddings have another size, or distances come first and alone.
 
     Source: Wu et al., "Sampling Matters in Deep Embedding Learning" (2017), section 4.1.
     """
@@ -107,7 +118,7 @@ class DistanceWeightedMiner(Miner):
     @checked
     def __init__(
         self,
-        embedding_size: Annotated[int, Range(2)] = 128,
+        embedding_size: Annotated[int, Range(2)] | None = None,
         cutoff: Positive = 0.5,
         nonzero_loss_cutoff: Positive = 1.4,
         seed: Whole = 0,
@@ -120,12 +131,28 @@ class DistanceWeightedMiner(Miner):
                 f"distances of the unit ball. Received: {cutoff=}, {nonzero_loss_cutoff=}"
             )
         self.embedding_size = embedding_size
+        self.learned_size = embedding_size
         self.cutoff = cutoff
         self.nonzero_loss_cutoff = nonzero_loss_cutoff
         self.seed = seed
         self.num_draws = state.add(self, "num_draws", dtype="int32")
 
+    def learn_size(self, embedding_size: int) -> None:
+        if None not in (embedding_size, self.embedding_size) and (
+            embedding_size != self.embedding_size
+        ):
+            raise ValueError(
+                "`DistanceWeightedMiner.embedding_size` must be that of the embeddings, "
+                f"{embedding_size}; None learns it. Received: embedding_size={self.embedding_size}"
+            )
+        self.learned_size = embedding_size or self.embedding_size
+
     def call(self, distances: tf.Tensor, positive: tf.Tensor, negative: tf.Tensor) -> tf.Tensor:
+        if self.learned_size is None:
+            raise ValueError(
+                "`DistanceWeightedMiner.embedding_size` must be given where the miner sees "
+                "distances only. Received: embedding_size=None"
+            )
         log_weights = self._log_weights(tf.stop_gradient(distances), negative)
         # An anchor draws as often as it has positives; the rest of its row is not asked for.
         counts = tf.cast(tf.reduce_sum(positive, -1), tf.int32)
@@ -140,7 +167,7 @@ class DistanceWeightedMiner(Miner):
 
     def _log_weights(self, distances, negative):
         """Log of one over the density of distances on the sphere, up to a constant per anchor."""
-        size = float(self.embedding_size)
+        size = float(self.learned_size)
         clipped = tf.clip_by_value(distances, self.cutoff, self.nonzero_loss_cutoff)
         log_weights = (2.0 - size) * tf.math.log(clipped) - 0.5 * (size - 3.0) * tf.math.log(
             1.0 - 0.25 * clipped**2

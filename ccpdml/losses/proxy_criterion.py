@@ -10,6 +10,10 @@ from ccpdml.ops import masks
 class ProxyCriterion(Criterion):
     """Base of the losses on trained proxies: `call(embeddings, labels)` -> float scalar.
 
+    Embeddings and proxies are brought to length 1, as in the papers of these losses; their inner
+    products are cosines. The original program of CCP has all losses leave short vectors short:
+    `normalization=LipschitzNormalization()`.
+
     Args:
         num_classes: classes of the training split, int above 0.
         proxies_per_class: points that stand for each class, int above 0.
@@ -18,8 +22,11 @@ class ProxyCriterion(Criterion):
         head: the `MultiProxyHead` that owns the proxies.
     """
 
+    default_normalization = layers.UnitNormalization
+
     def __init__(self, num_classes: int, proxies_per_class: int = 1, **kwargs):
         super().__init__(**kwargs)
+        self.num_classes = num_classes
         self.head = layers.MultiProxyHead(num_classes, proxies_per_class)
 
     def build(
@@ -43,8 +50,8 @@ class ProxyCriterion(Criterion):
             labels: int [batch] or [batch, 1].
 
         Returns:
-            Tuple of float [batch, num_classes * per_class]: cosine similarities, mask of the
-            proxies of the own class, mask of the others.
+            Tuple of float [batch, num_classes * per_class]: inner products of normalized vectors,
+            mask of the proxies of the own class, mask of the others.
         """
         proxies, proxy_labels = self.references()
         cosines = tf.matmul(self.normalization(embeddings), proxies, transpose_b=True)

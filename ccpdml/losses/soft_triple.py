@@ -14,8 +14,8 @@ class SoftTripleLoss(ProxyCriterion):
     """Cross entropy over classes that each take a soft maximum over several centers.
 
     The similarity to a class is `S = sum_k w_k s_k` with `w = softmax(s / gamma)` over its centers,
-    the logits are `la (S - margin [own class])`. Added is `tau` times the mean distance between the
-    centers of a class, which lets superfluous ones merge.
+    s being the cosines; the logits are `la (S - margin [own class])`. Added is `tau` times the mean
+    distance between the centers of a class, which lets superfluous ones merge.
 
     Args:
         num_classes: classes of the training split, int above 0.
@@ -25,8 +25,9 @@ class SoftTripleLoss(ProxyCriterion):
         tau: weight of the distances between centers (τ).
         margin: taken off the similarity to the own class (δ).
 
-    Source: Qian et al., "SoftTriple Loss" (2019), eq. 7 to 9. Centers are normalized before their
-        distances are taken, as in the paper; the original program took them raw.
+    Source: Qian et al., "SoftTriple Loss" (2019), eq. 7 to 9. `sqrt(2 - 2 c·c')` is the distance of
+        centers of length 1, as they are in the paper and here. With `LipschitzNormalization`, as in
+        the original program of CCP, centers inside the ball pay for being short, even equal ones.
     """
 
     @checked

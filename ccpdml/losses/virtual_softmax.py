@@ -13,15 +13,17 @@ from ccpdml.ops import reduction
 class VirtualSoftmaxLoss(ProxyCriterion):
     """Softmax cross entropy over the proxies and one virtual negative for each sample.
 
-    The virtual proxy points where the sample does, so its logit is `|x|² / temperature`, the
-    highest that a proxy of the sample's length can reach.
+    The virtual proxy points where the sample does, so its logit is `|x|² / temperature`: that of
+    the cosine 1, x having length 1.
 
     Args:
         num_classes: classes of the training split, int above 0.
         temperature: of the softmax, float above 0.
         proxies_per_class: 1 in the paper.
 
-    Source: Chen et al., "Virtual Class Enhanced Discriminative Embedding Learning" (2018).
+    Source: Chen et al., "Virtual Class Enhanced Discriminative Embedding Learning" (2018), where
+        samples and weights keep their lengths and the virtual one takes that of the own class;
+        the temperature is the original program's of CCP.
     """
 
     @checked
@@ -37,7 +39,8 @@ class VirtualSoftmaxLoss(ProxyCriterion):
 
     def call(self, embeddings: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         cosines, positive, negative = self.similarities(embeddings, labels)
-        virtual = tf.reduce_sum(self.normalization(embeddings) ** 2, axis=-1, keepdims=True)
+        squares = tf.square(self.normalization(embeddings))
+        virtual = tf.reduce_sum(squares, axis=-1, keepdims=True)
         logits = tf.concat([cosines, virtual], axis=-1) / self.temperature
         positive = tf.concat([positive, tf.zeros_like(virtual)], axis=-1)
         negative = tf.concat([negative, tf.ones_like(virtual)], axis=-1)

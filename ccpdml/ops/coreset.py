@@ -6,7 +6,6 @@ import tensorflow as tf
 from ccpdml.bounds import Count, Whole
 from ccpdml.ops import distances, precision
 
-
 # Distances that differ by less, relative to the larger, are equal: rounding decides no pick.
 _TIE = 1e-6
 

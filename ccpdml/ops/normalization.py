@@ -4,7 +4,6 @@ import tensorflow as tf
 
 from ccpdml.ops import precision
 
-
 # Shorter vectors have the gradient of one of this length: it is one over the length.
 _SHORTEST = 1e-6
 

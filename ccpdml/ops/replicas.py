@@ -22,7 +22,8 @@ def gather(x: tf.Tensor) -> tf.Tensor:
     if context is None or context.num_replicas_in_sync == 1:
         return x
     # Identity: multi-worker collectives refuse a raw batch element ("destinations are empty").
-    return context.all_gather(tf.identity(x), axis=0)
+    gathered = context.all_gather(tf.identity(x), axis=0)
+    return tf.ensure_shape(gathered, [None, *x.shape[1:]])  # Collectives forget all of the shape.
 
 
 def sum_over(tensors: list[tf.Tensor]) -> list[tf.Tensor]:

@@ -154,8 +154,10 @@ class ProxyReinitialization(tf.keras.callbacks.Callback):
             logs["problem_instance"] = self.instance
         if is_first and not self.random_start:
             proxies = tf.convert_to_tensor(self.model.criterion.head.proxies)
-            # From the origin the first pick is the longest vector, as in the original.
-            self._place(seeds=tf.zeros_like(proxies[:, :1]))
+            # Raw vectors are seen from the origin, as in the original: the longest comes first.
+            # Normalized ones would tie; without seeds the one nearest to the class mean does.
+            seeds = proxies[:, :0] if self.normalized else tf.zeros_like(proxies[:, :1])
+            self._place(seeds)
 
     def on_epoch_end(self, epoch, logs=None):
         self.placement = None

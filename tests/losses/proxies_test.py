@@ -59,6 +59,26 @@ def test_proxies_that_coincide_have_finite_gradients():
         assert np.isfinite(result).all()
 
 
+@pytest.mark.parametrize("criterion_class", ON_PROXIES)
+def test_lengths_of_embeddings_and_proxies_do_not_matter(criterion_class):
+    """The papers of these losses compare vectors of length 1."""
+    criterion = build(criterion_class(4))
+    embeddings, labels = inputs()
+    value = criterion_class.call(criterion, embeddings, labels)
+    again = build(criterion_class(4))
+    again.head.proxies.assign(0.17 * tf.convert_to_tensor(criterion.head.proxies))
+    np.testing.assert_allclose(again(1e-3 * embeddings, labels), value, rtol=1e-4)
+
+
+def test_equal_centers_of_a_class_pay_nothing_however_short():
+    criterion, free = build(losses.SoftTripleLoss(4, 2)), build(losses.SoftTripleLoss(4, 2, tau=0))
+    short = np.repeat(np.random.default_rng(1).normal(size=(4, 1, 6)), 2, axis=1)
+    short *= 0.123 / np.linalg.norm(short, axis=-1, keepdims=True)
+    for loss in (criterion, free):
+        loss.head.proxies.assign(short)
+    np.testing.assert_allclose(criterion(*inputs()), free(*inputs()), atol=1e-3)
+
+
 def test_probabilities_that_underflow_still_cost_what_they_should():
     """The sample opposite to its proxy, T = 0.01: the loss is 2 / T = 200, not a constant."""
     criterion = build(losses.ProxyNCALoss(2, temperature=0.01), dim=2)
@@ -125,7 +145,7 @@ def test_mixing_shares_are_drawn_anew_and_repeatable():
     runs = []
     for _ in range(2):
         criterion = build(losses.ProxySynthesisLoss(4))
-        criterion.head.proxies.assign(tf.ones((4, 1, 6)) * tf.range(1.0, 5.0)[:, None, None] / 9)
+        criterion.head.proxies.assign(np.eye(6, dtype="float32")[:4, None])
         runs.append([float(criterion(embeddings, labels)) for _ in range(3)])
     assert runs[0] == runs[1]
     assert len(set(runs[0])) == 3

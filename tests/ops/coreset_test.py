@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from ccpdml.ops import coreset
+from ccpdml.ops import coreset, normalization
 
 RNG = np.random.default_rng(0)
 
@@ -108,3 +108,28 @@ def test_a_rule_refuses_more_picks_than_points(rule):
         rule(np.zeros([2, 6, 3]), np.zeros([2, 1, 3]), 7)
     with pytest.raises(ValueError, match="num_classes, points, dim"):
         rule(np.zeros([6, 3]), np.zeros([1, 3]), 2)
+
+
+def test_without_seeds_the_first_pick_is_nearest_to_the_mean_and_lengths_do_not_matter():
+    points = RNG.normal(size=(75, 12, 16)) + 2.0 * RNG.normal(size=(75, 1, 16))
+    none = np.zeros((75, 0, 16), np.float32)
+
+    def picks(lengths):
+        unit = normalization.unit_normalize((lengths * points).astype(np.float32))
+        return np.asarray(coreset.farthest_first(unit, none, 4)), np.asarray(unit, np.float64)
+
+    expected, unit = picks(1.0)
+    first = np.linalg.norm(unit - unit.mean(axis=1, keepdims=True), axis=-1).argmin(axis=1)
+    np.testing.assert_array_equal(expected[:, 0], first)
+    for _ in range(5):
+        lengths = RNG.uniform(0.99, 1.01, size=(75, 12, 1))
+        np.testing.assert_array_equal(picks(lengths)[0], expected)
+
+
+def test_rounding_breaks_no_tie():
+    """The corners of a simplex: all are equally far from the mean and from each other."""
+    corners = np.eye(6)[None] + np.zeros((200, 1, 1))
+    turns = np.linalg.qr(RNG.normal(size=(200, 6, 6)))[0]
+    pool = (corners @ turns).astype(np.float32)
+    picks = coreset.farthest_first(pool, np.zeros((200, 0, 6), np.float32), 6)
+    np.testing.assert_array_equal(picks, np.tile(np.arange(6), (200, 1)))

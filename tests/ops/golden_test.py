@@ -102,7 +102,6 @@ def test_covering_radius_before_every_pick(case):
             np.asarray(pool), case["exact_indices"][:number].T[..., None], axis=1
         )
         centers = np.concatenate([seeds, picked], axis=1)
-        # Rounding of the squares bounds what is left of a radius of 0.
         np.testing.assert_allclose(
-            coreset.covering_radius(pool, centers), radius, rtol=1e-5, atol=3e-3
+            coreset.covering_radius(pool, centers), radius, rtol=1e-5, atol=1e-6
         )

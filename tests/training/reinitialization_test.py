@@ -79,13 +79,16 @@ def test_one_instance_picks_proxies_once_and_keeps_no_prox_term():
     assert model.prox_center is None
 
 
-def test_first_proxies_are_the_core_set_seeded_by_the_origin():
+@pytest.mark.parametrize("normalized", [True, False])
+def test_first_proxies_begin_at_the_mean_of_the_class_or_raw_with_the_longest(normalized):
     model = tiny.learner(optimizer=tf.keras.optimizers.SGD(0.0))
-    fit([0.5], model)
-    origin = np.zeros((tiny.NUM_CLASSES, 1, tiny.DIM), "float32")
-    picks = coreset.farthest_first(normalization.lipschitz_normalize(pool()), origin, 2)
-    expected = np.take_along_axis(pool(), np.array(picks)[..., None], axis=1)
-    np.testing.assert_array_equal(np.array(model.criterion.head.proxies), expected)
+    fit([0.5], model, normalized=normalized)
+    points = np.array(normalization.lipschitz_normalize(pool())) if normalized else pool()
+    to_mean = np.linalg.norm(points - points.mean(axis=1, keepdims=True), axis=-1)
+    lengths = np.linalg.norm(points, axis=-1)
+    first = to_mean.argmin(axis=1) if normalized else lengths.argmax(axis=1)
+    expected = np.take_along_axis(pool(), first[:, None, None], axis=1)[:, 0]
+    np.testing.assert_array_equal(np.array(model.criterion.head.proxies)[:, 0], expected)
 
 
 def test_a_random_start_keeps_the_proxies_the_criterion_was_built_with():
@@ -217,7 +220,7 @@ def test_proxies_are_what_the_rule_picks():
     np.testing.assert_array_equal(np.array(model.criterion.head.proxies), pool()[:, [5, 4]])
     shape = (tiny.NUM_CLASSES, 6, tiny.DIM)
     assert seen == [
-        (shape, (tiny.NUM_CLASSES, 1, tiny.DIM), 2, 0),
+        (shape, (tiny.NUM_CLASSES, 0, tiny.DIM), 2, 0),
         (shape, (tiny.NUM_CLASSES, 2, tiny.DIM), 2, 1),
     ]
 
