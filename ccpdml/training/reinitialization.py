@@ -45,7 +45,7 @@ class ProxyReinitialization(tf.keras.callbacks.Callback):
     Then the prox center becomes the instance's best weights, the prox weight λ·decay^t in instance
     t (0 in the first), and the proxies what `pick` takes from a fresh pool, given the instance's
     best proxies. Training goes on from the live weights. At train begin the proxies are picked the
-    same way.
+    same way, without seeds: the first is the embedding nearest to the mean of its class.
 
     It adds to the logs: `problem_instance` and `prox_weight`, and where it acts also
     `covering_radius_before`, `covering_radius_after` (mean over classes of how far a pool reaches
@@ -78,7 +78,8 @@ class ProxyReinitialization(tf.keras.callbacks.Callback):
             counted among the steps of the run. The encoder rests: its weights, their moments, the
             statistics of batch normalization; it embeds as in evaluation.
         normalized: whether k-center compares normalized embeddings, as the loss does; the original
-            compares raw ones, whose lengths then decide.
+            compares raw ones, whose lengths then decide, and seen from the origin at first: the
+            longest is picked first.
         random_start: whether the first proxies are those the criterion was built with; otherwise
             they are picked from a pool, as seen by the untrained encoder.
         restart_optimizer: whether the moments of replaced proxies are forgotten, so that they learn
