@@ -1,110 +1,269 @@
-"""Runs variants of a gin file over several seeds and prints their scores as a Markdown table.
+"""Runs methods x losses x seeds in a regime, and compares them pair by pair.
 
-python experiments/study.py                                  # every variant of VARIANTS
-python experiments/study.py --only=pairs,static,ccp --seeds=0,1,2
+python experiments/study.py --regime=features                  # every method and loss, five seeds
+python experiments/study.py --regime=glyphs --losses=ms --methods=pairs,static,ccp --seeds=0,1,2
 
-Runs land in runs/study/<variant>-<seed>; a finished one is not run again, a stopped one resumes.
+Each seed is a draw of its own: of classes, weights and batches. Methods are compared on the same
+draws, so what differs is the method. Of several settings of a method the one with the best mean
+validation score counts. Runs land in <out>/<regime>/<loss>-<method>-<setting>-<seed>; a finished
+one is not run again, a stopped one resumes, and the same command given several times at once, also
+on several machines with a common folder, shares the runs out. Writes <out>/<regime>/table.md.
+
+The regimes `features` and `fine_tune` start from a network that is trained once, on clean
+characters of other classes, and kept in <out>/pretrain.
 """
 
+import functools
 import json
 import statistics
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import numpy as np
+import tqdm
 from absl import app, flags
+from scipy import stats
 
 FLAGS = flags.FLAGS
-flags.DEFINE_list("only", [], "Names of variants; all by default.")
-flags.DEFINE_list("seeds", ["0"], "Seeds of every variant.")
+flags.DEFINE_enum("regime", "features", ["features", "fine_tune", "scratch", "glyphs"], "Which.")
+flags.DEFINE_list("losses", ["ms", "c2", "c1", "triplet"], "Pair losses.")
+flags.DEFINE_list("methods", ["pairs", "static", "xbm", "ccp"], "Keys of METHODS.")
+flags.DEFINE_list("seeds", ["0", "1", "2", "3", "4"], "Draws.")
 flags.DEFINE_string("out", "runs/study", "Folder of the runs.")
 flags.DEFINE_integer("jobs", 1, "Runs at a time.")
+flags.DEFINE_string("script", "hangul", "Script of the characters, or 'first,last' code point.")
+flags.DEFINE_multi_string("gin_bindings", [], "A binding for every run. Repeatable.")
 
 ROOT = Path(__file__).resolve().parent.parent
+ACTIVE = 73  # Exit code of run.py where another process is at work on a run.
 RATE = "tf.keras.optimizers.Adam.learning_rate"
-PATIENCE = "ProxyReinitialization.patience"
+PERIOD = "ProxyReinitialization.period"
 PROXIES = "ChanceConstrainedLoss.proxies_per_class"
-PROX = "MetricLearner.prox_weight"
+PAIRS = "ChanceConstrainedLoss.pair_weight"
 
-# name: (gin file, bindings)
-VARIANTS = {
-    "pairs": ("glyphs_ms_base", []),
-    "static": ("glyphs_ms_proxies", []),
-    "ccp": ("glyphs_ms", []),
-    "pairs C1": ("glyphs_c1_base", []),
-    "static C1": ("glyphs_c1_proxies", []),
-    "ccp C1": ("glyphs_c1", []),
-    "pairs C2": ("glyphs_c2_base", []),
-    "static C2": ("glyphs_c2_proxies", []),
-    "ccp C2": ("glyphs_c2", []),
-    "pairs triplet": ("glyphs_triplet_base", []),
-    "static triplet": ("glyphs_triplet_proxies", []),
-    "ccp triplet": ("glyphs_triplet", []),
-    "pairs rate x2": ("glyphs_ms_base", [f"{RATE}=2e-3"]),
-    "static rate x2": ("glyphs_ms_proxies", [f"{RATE}=2e-3"]),
-    "ccp rate x2": ("glyphs_ms", [f"{RATE}=2e-3"]),
-    "static 4 proxies": ("glyphs_ms_proxies", [f"{PROXIES}=4"]),
-    "ccp 4 proxies": ("glyphs_ms", [f"{PROXIES}=4"]),
-    "ccp patience 1": ("glyphs_ms", [f"{PATIENCE}=1"]),
-    "ccp patience 3": ("glyphs_ms", [f"{PATIENCE}=3"]),
-    "ccp patience 10": ("glyphs_ms", [f"{PATIENCE}=10"]),
-    "ccp no prox": ("glyphs_ms", [f"{PROX}=0.0"]),
-    "ccp prox 2e-4": ("glyphs_ms", [f"{PROX}=2e-4"]),
-    "ccp prox 0.1": ("glyphs_ms", [f"{PROX}=0.1"]),
-    "ccp prox 1": ("glyphs_ms", [f"{PROX}=1.0"]),
-    "ccp moments kept": ("glyphs_ms", ["ProxyReinitialization.restart_optimizer=False"]),
-    "ccp raw k-center": ("glyphs_ms", ["ProxyReinitialization.normalized=False"]),
-    "ccp augmented pool": ("glyphs_ms", ["PoolDraw.augmented=True"]),
+# name: (gin files of the method, settings to choose from by validation: {name: bindings})
+METHODS = {
+    "pairs": (["methods/pairs"], {"": []}),
+    "static": (
+        ["methods/proxies", "methods/ccp_glyphs"],
+        {"": [], "pair_weight_1": [f"{PAIRS}=1.0"]},
+    ),
+    "static_4": (["methods/proxies", "methods/ccp_glyphs"], {"": [f"{PROXIES}=4"]}),
+    "static_1": (["methods/proxies", "methods/ccp_glyphs"], {"": [f"{PROXIES}=1"]}),
+    "xbm": (["methods/xbm", "methods/xbm_characters"], {"": []}),
+    "ccp": (
+        ["methods/ccp", "methods/ccp_glyphs", "methods/ccp_period"],
+        {"": [], "pair_weight_1": [f"{PAIRS}=1.0"]},
+    ),
+    "ccp_patience": (["methods/ccp", "methods/ccp_glyphs"], {"": []}),
+    "ccp_growing": (
+        ["methods/ccp", "methods/ccp_glyphs", "methods/ccp_period"],
+        {"": [f"{PERIOD}=(3, 6, 12, 24)"]},
+    ),
+    **{
+        f"ccp_period_{n}": (
+            ["methods/ccp", "methods/ccp_glyphs", "methods/ccp_period"],
+            {"": [f"{PERIOD}={n}"]},
+        )
+        for n in (1, 2, 5, 10)
+    },
 }
+# regime: gin files of data and network, before those of loss and method
+REGIMES = {
+    "features": ["datasets/features", "regimes/features"],
+    "fine_tune": ["datasets/characters", "regimes/fine_tune"],
+    "scratch": ["datasets/characters", "regimes/scratch"],
+    "glyphs": ["datasets/glyphs"],
+}
+PRETRAIN_CLASSES, CLASSES_PER_DRAW = 1000, 600
 
 
-def command(name, seed):
-    """The command of one run."""
-    gin_file, bindings = VARIANTS[name]
-    run_dir = f"{FLAGS.out}/{name.replace(' ', '_')}-{seed}"
-    parts = [sys.executable, str(ROOT / "experiments" / "run.py"), f"--run_dir={run_dir}"]
-    parts.append(f"--gin_file={ROOT / 'gin' / gin_file}.gin")
-    return parts + [f"--gin_bindings={b}" for b in [*bindings, f"train.seed={seed}"]], run_dir
+def main(_):
+    folder = Path(FLAGS.out) / FLAGS.regime
+    keys = [
+        (loss, method, setting, seed)
+        for loss in FLAGS.losses
+        for method in FLAGS.methods
+        for setting in METHODS[method][1]
+        for seed in FLAGS.seeds
+    ]
+    places = {key: folder / "-".join(filter(None, key)) for key in keys}
+    if FLAGS.regime in ("features", "fine_tune"):
+        finish({pretrained(): pretraining})
+    finish({place: functools.partial(command, key, place) for key, place in places.items()})
+    write(folder, {key: _results(place) for key, place in places.items()})
 
 
-def run_all(names):
-    """Runs what is not finished, `--jobs` at a time; returns the results by variant."""
-    waiting = [command(name, seed) for name in names for seed in FLAGS.seeds]
-    todo = [parts for parts, run_dir in waiting if not (Path(run_dir) / "results.json").exists()]
-    running = []
-    while todo or running:
-        while todo and len(running) < FLAGS.jobs:
-            running.append(subprocess.Popen(todo.pop(0)))
-        if running.pop(0).wait():
-            raise SystemExit("A run failed; what is finished is kept.")
-    return {
-        name: [
-            json.loads((Path(command(name, seed)[1]) / "results.json").read_text())
-            for seed in FLAGS.seeds
-        ]
-        for name in names
+def command(key, place):
+    """The command line of one run."""
+    loss, method, setting, seed = key
+    files, settings = METHODS[method]
+    bindings = [*settings[setting], f"train.seed={seed}", "train.tensorboard=False"]
+    files = [*REGIMES[FLAGS.regime], f"losses/{loss}", *files]
+    return [*_command(files, place), *_bindings(bindings), *_data(int(seed))]
+
+
+def _data(seed):
+    """Arguments of run.py that say which draw of the data is meant."""
+    if FLAGS.regime == "glyphs":
+        return []
+    if FLAGS.regime == "features":
+        return [f"--data_root={_stored_features(seed)}"]
+    if FLAGS.regime == "fine_tune":
+        start = f"trained_network.path='{pretrained() / 'encoder.keras'}'"
+        return _bindings([*_draw(seed, "shifted"), start])
+    return _bindings(_draw(seed, "clean"))
+
+
+def pretrained():
+    """The run that the other regimes start from."""
+    return Path(FLAGS.out) / "pretrain"
+
+
+def pretraining():
+    """Its command line."""
+    return [*_command(["characters_pretrain"], pretrained()), *_bindings([_script()])]
+
+
+def _draw(seed, domain):
+    """Bindings of the characters of one draw; no two draws share a class."""
+    return [
+        _script(),
+        f"data.load.domain='{domain}'",
+        f"data.load.first_class={PRETRAIN_CLASSES + seed * CLASSES_PER_DRAW}",
+    ]
+
+
+def _script():
+    is_name = "," not in FLAGS.script
+    return f"data.load.script={repr(FLAGS.script) if is_name else f'({FLAGS.script})'}"
+
+
+def _stored_features(seed):
+    """The features of one draw, made if they are not there."""
+    path = Path(FLAGS.out) / "features" / f"draw-{seed}.npz"
+    if not path.exists():
+        program = [sys.executable, str(ROOT / "experiments" / "store_features.py")]
+        files = [f"--gin_file={ROOT / 'gin' / 'characters_ms.gin'}"]
+        places = [f"--encoder={pretrained()}", f"--output={path}"]
+        _call([*program, *files, *places, *_bindings(_draw(seed, "noisy"))])
+    return path
+
+
+def _command(files, place):
+    program = [sys.executable, str(ROOT / "experiments" / "run.py"), f"--run_dir={place}"]
+    return program + [f"--gin_file={ROOT / 'gin' / name}.gin" for name in files]
+
+
+def _bindings(bindings):
+    return [f"--gin_bindings={binding}" for binding in [*bindings, *FLAGS.gin_bindings]]
+
+
+def finish(runs):
+    """Finishes runs, `--jobs` at a time; those another process is at work on are waited for.
+
+    Args:
+        runs: {run directory: function that gives its command}.
+    """
+    waiting, active = [run for run in runs.items() if not _is_done(run[0])], {}
+    bar = tqdm.tqdm(total=len(waiting), unit="run")
+    while waiting or active:
+        while waiting and len(active) < FLAGS.jobs:
+            place, make = waiting.pop(0)
+            log = open(_log(place), "ab")  # noqa: SIM115  (as long as the process)
+            active[subprocess.Popen(make(), stdout=log, stderr=log)] = (place, make)
+        for process in [process for process in active if process.poll() is not None]:
+            run = active.pop(process)
+            if process.returncode == ACTIVE:
+                waiting.append(run)
+            elif process.returncode:
+                raise SystemExit(f"A run failed: {_log(run[0])}. What is finished is kept.")
+            else:
+                bar.update()
+        waiting = [run for run in waiting if not _is_done(run[0])]
+        time.sleep(0.2)
+    bar.close()
+
+
+def _log(place):
+    place.parent.mkdir(parents=True, exist_ok=True)
+    return place.with_suffix(".log")
+
+
+def _is_done(place):
+    return (place / "results.json").exists()
+
+
+def _call(line):
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(line)}\n{done.stderr[-2000:]}")
+
+
+def _results(place):
+    return json.loads((place / "results.json").read_text())
+
+
+def write(folder, results):
+    """Writes and prints the table.
+
+    Args:
+        folder: of the regime.
+        results: {(loss, method, setting, seed): what results.json holds}.
+    """
+    scores = {key: 100.0 * found["test"]["map_at_r"] for key, found in results.items()}
+    chosen = {
+        (loss, method): max(
+            METHODS[method][1],
+            key=lambda setting: statistics.mean(
+                results[loss, method, setting, seed]["validation"]["map_at_r"]
+                for seed in FLAGS.seeds
+            ),
+        )
+        for loss in FLAGS.losses
+        for method in FLAGS.methods
     }
+    lines = list(table(scores, chosen))
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "table.md").write_text("\n".join(lines) + "\n")
+    print("\n".join(lines))
 
 
-def cell(values):
-    """Mean, and standard deviation where there are several values, in percent."""
-    values = [100.0 * value for value in values]
+def table(scores, chosen):
+    """Lines of Markdown: test MAP@R of each method, and what it is above each other one.
+
+    Args:
+        scores: {(loss, method, setting, seed): percent}.
+        chosen: {(loss, method): setting}.
+    """
+    methods = FLAGS.methods
+    yield "| loss | method | setting | test MAP@R |" + "".join(f" over {m} |" for m in methods)
+    yield "| --- " * (4 + len(methods)) + "|"
+    for (loss, method), setting in chosen.items():
+        own = [scores[loss, method, setting, seed] for seed in FLAGS.seeds]
+        cells = [loss, method, setting or "as shipped", _mean(own)]
+        for other in methods:
+            rival = [scores[loss, other, chosen[loss, other], seed] for seed in FLAGS.seeds]
+            same = other == method
+            cells.append("" if same else difference(np.subtract(own, rival)))
+        yield f"| {' | '.join(cells)} |"
+
+
+def _mean(values):
     spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
     return f"{statistics.mean(values):.1f}{spread}"
 
 
-def main(_):
-    results = run_all(FLAGS.only or list(VARIANTS))
-    print("| variant | test MAP@R | test P@1 | validation MAP@R | best step |")
-    print("| --- | --- | --- | --- | --- |")
-    for name, runs in results.items():
-        scores = [
-            cell([run["test"]["map_at_r"] for run in runs]),
-            cell([run["test"]["precision_at_1"] for run in runs]),
-            cell([run["validation"]["map_at_r"] for run in runs]),
-            f"{statistics.mean(run['best_step'] for run in runs):.0f}",
-        ]
-        print(f"| {name} | {' | '.join(scores)} |")
+def difference(values):
+    """Mean of paired differences, and its 95 % interval (Student's t); bold if all above 0."""
+    mean = np.mean(values)
+    if len(values) < 2 or np.ptp(values) == 0:
+        return f"{mean:+.1f}"
+    low, high = stats.t.interval(0.95, len(values) - 1, loc=mean, scale=stats.sem(values))
+    text = f"{mean:+.1f} ({low:+.1f} to {high:+.1f})"
+    return f"**{text}**" if low > 0 else text
 
 
 if __name__ == "__main__":

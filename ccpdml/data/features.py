@@ -8,7 +8,7 @@ from ccpdml.data import benchmark, folder, image_set, source
 
 DEFAULT_FILE = "features.npz"
 VECTORS, CLASSES = ("features", "embeddings"), ("labels", "classes")
-SPLITS = ("train", "test")
+SPLITS = ("train", "val", "test")
 
 
 def read(root: str | Path | None = None) -> source.Source:
@@ -17,8 +17,8 @@ def read(root: str | Path | None = None) -> source.Source:
     The arrays are
         `features` (or `embeddings`): float [n, dim];
         `labels` (or `classes`): int or str [n];
-        `split`, if wanted: str [n], "train" or "test"; without it the first half of the classes,
-            in order, develops and the other half tests;
+        `split`, if wanted: str [n], "train", "val" or "test"; without it the first half of the
+            classes, in order, develops and the other half tests;
         `paths`, if wanted: a name for each image, str [n].
     What `experiments/embed.py` writes is such a file, of embeddings that are normalized already.
 
@@ -43,17 +43,27 @@ def read(root: str | Path | None = None) -> source.Source:
     except (ValueError, OSError, KeyError) as error:
         raise ValueError(f"{file}: expected arrays without pickles. {error}") from error
     _check(file, vectors, labels, split)
-    keys = np.unique(labels)
+    rule = ""
     if split is None:
-        split = np.where(np.isin(labels, keys[: len(keys) // 2]), "train", "test")
-    is_train = split == "train"
-    folder.check_disjoint(file, *(labels[part].tolist() for part in (is_train, ~is_train)))
+        train, _, rule = folder.halves(file, labels.tolist())
+        split = np.where(np.isin(labels, train), "train", "test")
+    rows = {part: np.flatnonzero(split == part) for part in SPLITS}
+    absent = [part for part in ("train", "test") if not len(rows[part])]
+    if absent:
+        raise ValueError(
+            f"{file}: expected vectors to train and to test on. Received: none of {absent}"
+        )
+    sets = {
+        part: _set(vectors[own], labels[own], None if names is None else names[own])
+        for part, own in rows.items()
+        if len(own)
+    }
     return source.Source(
-        *(
-            _set(vectors[p], labels[p], None if names is None else names[p])
-            for p in (is_train, ~is_train)
-        ),
+        development=sets["train"],
+        validation=sets.get("val"),
+        test=sets["test"],
         layout=f"{len(vectors)} vectors of {vectors.shape[1]}",
+        rule=rule,
     )
 
 

@@ -12,7 +12,7 @@ from ccpdml.bounds import Count, Range, Rate, checked
 @gin.register
 @checked
 def feature_head(
-    input_shape: tuple[int],
+    input_shape: Sequence[int],
     hidden_units: Sequence[Count] = (256,),
     embedding_size: Annotated[int, Range(2)] = 128,
     dropout: Rate = 0.0,

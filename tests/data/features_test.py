@@ -25,13 +25,14 @@ def test_vectors_and_labels_make_a_data_set_halved_by_class(tmp_path):
 
 
 def test_a_split_names_and_classes_are_taken_from_the_file(tmp_path):
-    split = np.where(LABELS % 2, "train", "test")
+    split = np.array(["test", "train", "val", "train"])[LABELS % 4]
     names = np.array([f"photo {i}" for i in range(24)])
     classes = np.array(list("abcdefgh"))[LABELS]
     file = _file(tmp_path, embeddings=VECTORS, classes=classes, split=split, paths=names)
     source = features.read(file)
     assert source.development.class_names == tuple("bdfh")
-    assert source.test.paths == tuple(names[LABELS % 2 == 0])
+    assert source.validation.class_names == tuple("cg")
+    assert source.test.paths == tuple(names[LABELS % 4 == 0])
 
 
 @pytest.mark.parametrize(
@@ -45,8 +46,9 @@ def test_a_split_names_and_classes_are_taken_from_the_file(tmp_path):
             "nan",
         ),
         ({"features": VECTORS, "labels": LABELS, "split": np.full(24, "valid")}, "'valid'"),
+        ({"features": VECTORS, "labels": LABELS, "split": np.full(24, "train")}, "test"),
         ({"features": VECTORS.astype(object), "labels": LABELS}, "without pickles"),
-        ({"features": VECTORS, "labels": np.zeros(24, int)}, "at least one class"),
+        ({"features": VECTORS, "labels": np.zeros(24, int)}, "at least 6 classes"),
     ],
 )
 def test_a_file_that_is_not_as_described_is_refused_by_name(tmp_path, arrays, message):
