@@ -214,21 +214,24 @@ def write(folder, results):
         results: {(loss, method, setting, seed): what results.json holds}.
     """
     scores = {key: 100.0 * found["test"]["map_at_r"] for key, found in results.items()}
-    chosen = {
-        (loss, method): max(
-            METHODS[method][1],
-            key=lambda setting: statistics.mean(
-                results[loss, method, setting, seed]["validation"]["map_at_r"]
-                for seed in FLAGS.seeds
-            ),
-        )
-        for loss in FLAGS.losses
-        for method in FLAGS.methods
-    }
-    lines = list(table(scores, chosen))
+    lines = list(table(scores, choose(results)))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "table.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
+
+
+def choose(results):
+    """{(loss, method): the setting with the best mean validation score}."""
+
+    def validation(loss, method, setting):
+        found = [results[loss, method, setting, seed] for seed in FLAGS.seeds]
+        return statistics.mean(each["validation"]["map_at_r"] for each in found)
+
+    return {
+        (loss, method): max(METHODS[method][1], key=functools.partial(validation, loss, method))
+        for loss in FLAGS.losses
+        for method in FLAGS.methods
+    }
 
 
 def table(scores, chosen):

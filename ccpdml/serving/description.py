@@ -27,6 +27,9 @@ from ccpdml.serving import registered
 
 FILE_NAME = "encoder.json"
 
+# In place of view and preprocessing: what was trained on `data.features` takes no files.
+_OF_FEATURES = {"view": "features", "preprocess": None}
+
 
 def describe(
     model: tf.keras.Model,
@@ -46,16 +49,24 @@ def describe(
         Dict ready for JSON. What is not registered, such as a lambda, is the string "unknown".
     """
     input_shape = tuple(model.input_shape[1:])
-    view, entry = _of_files(view, input_shape)
+    of_features = len(input_shape) == 1
     return {
         "input_shape": list(input_shape),
-        "view": _describe_view(view, entry),
-        "preprocess": _describe_preprocess(preprocess, input_shape),
-        "in_numbers": in_numbers(view, preprocess, input_shape),
+        **(_OF_FEATURES if of_features else _of_images(view, preprocess, input_shape)),
         "normalization": type(normalization).__name__,
         "embedding_size": model.output_shape[-1],
         "tensorflow": tf.__version__,
         "keras": importlib.metadata.version(tf.keras.Model.__module__.split(".")[0]),
+    }
+
+
+def _of_images(view, preprocess, input_shape):
+    """How image files become the input of an encoder."""
+    view, entry = _of_files(view, input_shape)
+    return {
+        "view": _describe_view(view, entry),
+        "preprocess": _describe_preprocess(preprocess, input_shape),
+        "in_numbers": in_numbers(view, preprocess, input_shape),
     }
 
 
@@ -105,6 +116,11 @@ def read(encoder_path: str | Path) -> dict:
         missing = {"view", "preprocess"} - description.keys()
     except (ValueError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path}: expected a JSON object. Received: {error}") from error
+    if description.get("view") == _OF_FEATURES["view"]:
+        raise ValueError(
+            f"{path}: the encoder takes stored features, vectors of {description['input_shape']}, "
+            "and no images. Load encoder.keras with Keras and give it the features."
+        )
     unknown = [name for name in ("view", "preprocess") if description.get(name) == "unknown"]
     if missing or unknown:
         raise ValueError(
