@@ -5,6 +5,8 @@ import os
 import shutil
 from pathlib import Path
 
+UNFINISHED = ".ccpdml-new"  # How names end while this program writes; nobody else's do.
+
 
 def refuse_existing(*paths, overwrite=None):
     """Refuses to write where something is already, unless that was asked for.
@@ -39,12 +41,16 @@ def replacing(path):
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(path.name + ".new")
-    with new.open("wb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
+    new = path.with_name(f".{path.name}{UNFINISHED}")  # Of one that was killed: written over.
+    try:
+        with new.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
 
 
 def write_text(path, text):
@@ -75,7 +81,7 @@ def filling(folder):
         OSError: if they cannot be written; what was there before is kept.
     """
     folder = Path(folder)
-    new = folder / ".new"
+    new = folder / UNFINISHED
     shutil.rmtree(new, ignore_errors=True)  # Of a process that was killed.
     new.mkdir(parents=True)
     yield new

@@ -77,7 +77,7 @@ def embed_images(
             encoder, or holds none of the images.
         OSError: if a file is missing, or cannot be reached or written.
     """
-    output = Path(output)
+    output = Path(output).expanduser()
     if min(batch_size, shard_size, len(images)) < 1 or output.suffix != ".npz":
         raise ValueError(
             "There must be images, `batch_size` and `shard_size` must be at least 1, and `output` "
@@ -226,7 +226,7 @@ def _shares_images(before, paths):
 def _refuse_others(parts, fingerprint):
     """Refuses a folder of parts that is somebody else's, or of another encoder."""
     for path in parts.iterdir() if parts.is_dir() else ():
-        if path.suffix == ".new":
+        if path.suffix == files.UNFINISHED:
             continue  # Of a call that was killed while it wrote.
         if _fingerprint_of(path) != fingerprint:
             raise FileExistsError(
@@ -256,7 +256,7 @@ def _fingerprint_of(part):
 
 def _remove(parts):
     """Removes the folder of the parts, if no other process has something new in it."""
-    for path in [*parts.glob("*.npz"), *parts.glob("*.npz.new")]:
+    for path in [*parts.glob("*.npz"), *parts.glob(f"*{files.UNFINISHED}")]:
         path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         parts.rmdir()

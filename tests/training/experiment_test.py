@@ -163,7 +163,7 @@ def test_the_encoder_is_there_before_anything_can_fail_and_is_scored_again(tmp_p
     assert training.Experiment(tmp_path).run()["steps"] == 60
     assert contents(tmp_path / "checkpoints") == checkpoints  # Scored, not trained.
     assert (tmp_path / "logs" / "history.jsonl").read_bytes() == rows
-    assert not list(tmp_path.rglob("*.new"))
+    assert not list(tmp_path.rglob("*.ccpdml-new"))
 
 
 def test_plan_names_classes_batch_and_pool(tmp_path):
