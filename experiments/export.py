@@ -18,7 +18,12 @@ flags.DEFINE_multi_enum(
     "format", ["saved_model", "tflite"], ["saved_model", "onnx", "tflite"], "What. Repeatable."
 )
 flags.DEFINE_string("gallery", None, "A file of embed.py, to search in the SavedModel.")
-flags.DEFINE_integer("k", 10, "Images that the search finds.", lower_bound=1)
+flags.DEFINE_integer(
+    "k",
+    None,
+    "Images that the search finds. Default: 10, or all of a smaller gallery.",
+    lower_bound=1,
+)
 flags.DEFINE_integer(
     "version", None, "Folder below saved_model/, for TensorFlow Serving.", lower_bound=1
 )

@@ -28,7 +28,7 @@ def export(
     directory: str | Path,
     formats: Iterable = ("saved_model", "tflite"),
     gallery: Embeddings | None = None,
-    k: int = 10,
+    k: int | None = None,
     tolerance: float | None = None,
     version: int | None = None,
 ) -> dict:
@@ -44,7 +44,7 @@ def export(
             [n, height, width, channels]; the `encoder.json` that is written with them says how
             these are made.
         gallery: what the signature "search" searches; needs "saved_model".
-        k: images that it finds.
+        k: images that it finds; None finds 10, or all of a smaller gallery.
         tolerance: largest difference of an entry of an embedding, relative to the longest
             embedding if that is longer than 1; None takes `TOLERANCES`.
         version: number of a folder for the SavedModel, `saved_model/<version>`, as TensorFlow
@@ -60,7 +60,7 @@ def export(
             does not fit.
         FileExistsError: if one of the two directories is there already.
     """
-    formats, directory = list(formats), Path(directory)
+    formats, directory = list(formats), Path(directory).expanduser()
     _check(encoder, formats, gallery, version)
     service = Service(encoder) if gallery is None else SearchService(encoder, gallery, k)
     # The second is there if an export was killed, or is somebody else's.

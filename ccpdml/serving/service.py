@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from ccpdml.ops import stacks
+from ccpdml.serving import neighbors
 from ccpdml.serving.embeddings import Embeddings
 from ccpdml.serving.image_encoder import ImageEncoder
 
@@ -39,11 +40,14 @@ class Service(tf.Module):
     def _embed(self, images):
         """Embeddings, NaN where an image cannot be decoded, and where it can, bool [n]."""
         pixels, valid = self._look(images)
-        embeddings = self.encoder.embed_pixels(pixels)
+        # Not all layers take a batch of nothing: one image too many is embedded then.
+        count = tf.size(images)
+        embeddings = self.encoder.embed_pixels(pixels[: tf.maximum(count, 1)])[:count]
         return tf.where(valid[:, None], embeddings, np.nan), valid
 
     def _look(self, images):
-        """Views of the images, uint8 [n, height, width, channels], and which there are, bool [n].
+        """Views of the images and a black one, uint8 [n + 1, height, width, channels], and which of
+        the n there are, bool [n].
 
         An op that cannot decode fails with all of its batch; a data set can leave out what fails.
         """
@@ -61,7 +65,7 @@ class Service(tf.Module):
         shape = [count + 1, *self.encoder.pixels_shape]
         seen = tf.scatter_nd(places[:, None], tf.cast(pixels, tf.int32), shape)
         valid = tf.scatter_nd(places[:, None], tf.ones_like(places), [count + 1])
-        return tf.cast(seen[:-1], tf.uint8), valid[:-1] > 0
+        return tf.cast(seen, tf.uint8), valid[:-1] > 0
 
     def signatures(self) -> dict:
         """The functions that a SavedModel offers, by name."""
@@ -78,14 +82,15 @@ class SearchService(Service):
     Args:
         encoder: a trained encoder.
         gallery: what is searched.
-        k: images to find, int in 1..len(gallery).
+        k: images to find, int in 1..len(gallery); None finds 10, or all of a smaller gallery.
 
     Raises:
         ValueError: if `k` is out of range.
     """
 
-    def __init__(self, encoder: ImageEncoder, gallery: Embeddings, k: int = 10):
+    def __init__(self, encoder: ImageEncoder, gallery: Embeddings, k: int | None = None):
         super().__init__(encoder)
+        k = min(neighbors.DEFAULT_K, len(gallery)) if k is None else k
         if not 1 <= k <= len(gallery):
             raise ValueError(f"`k` must be in 1..{len(gallery)}. Received: {k=}")
         self.k = k

@@ -83,9 +83,21 @@ def test_broken_images_fail_nobody_else_and_are_named(encoder, gallery, tmp_path
     np.testing.assert_array_equal(hits["indices"] >= 0, np.repeat(np.c_[right], 3, axis=1))
     assert (hits["distances"][right, 0] < 1e-4).all()
     assert (hits["paths"][~np.array(right)] == b"").all()
+    for signature in saved.signatures.values():  # Of no images, nothing.
+        assert all(len(each) == 0 for each in signature(images=tf.constant([], tf.string)).values())
     found = saved.signatures["serving_default"](images=tf.constant([b"no image"]))
     assert not found["valid"].numpy().any()
     assert found["embeddings"].shape == (1, 6)
+
+
+def test_by_default_a_small_gallery_is_found_whole(encoder, gallery, tmp_path):
+    few = serving.Embeddings(
+        gallery.embeddings[:4], gallery.paths[:4], gallery.classes[:4], gallery.info
+    )
+    assert exporting.SearchService(encoder, few).k == 4
+    assert exporting.SearchService(encoder, gallery).k == 10
+    with pytest.raises(ValueError, match=r"`k` must be in 1\.\.4"):
+        exporting.SearchService(encoder, few, k=5)
 
 
 def test_the_folder_of_a_version_is_for_tensorflow_serving(encoder, tmp_path):
