@@ -67,7 +67,7 @@ def main(argv):
     # TensorFlow would tell something about each checkpoint in the middle of the progress bar.
     logging.get_absl_logger().addFilter(lambda line: line.filename != "functional_saver.py")
     terminal.log_above_bars()
-    run_dir = FLAGS.run_dir or f"runs/{Path(FLAGS.gin_file[0]).stem}"
+    run_dir = Path(FLAGS.run_dir or f"runs/{Path(FLAGS.gin_file[0]).stem}").expanduser()
     try:
         config.load(FLAGS.gin_file, FLAGS.gin_bindings)
         experiment = training.Experiment(run_dir)

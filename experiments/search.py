@@ -37,12 +37,12 @@ def main(argv):
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # Errors only, of what is not Python.
     from ccpdml import files, serving  # after the flags: --help need not wait for TensorFlow
 
-    page = Path(FLAGS.output)
+    page = Path(FLAGS.output).expanduser()
     table = page.with_suffix(".csv")
     try:
         if page.suffix != ".html":
             raise ValueError(f"--output must end in .html. Received: {page}")
-        if table.resolve() in (Path(given).resolve() for given in FLAGS.queries):
+        if table.resolve() in (Path(given).expanduser().resolve() for given in FLAGS.queries):
             raise ValueError(f"{table} are the queries, and would be the table; see --output.")
         files.refuse_existing(page, table, overwrite=FLAGS.overwrite)
         gallery = serving.read_embeddings(FLAGS.gallery)

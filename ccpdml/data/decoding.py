@@ -19,6 +19,7 @@ from PIL import Image
 from ccpdml.data import exif, octets
 
 CHANNELS = 3
+VERSION = 2  # One more whenever a file becomes other pixels; embeddings do not outlive it.
 # Kinds of image files by the ends of their names, in small letters.
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
 # Images as well, which TensorFlow cannot decode.
@@ -125,9 +126,9 @@ def _decode_bmp(contents):
     def by_table():
         # TensorFlow gives places in the table of colors: blue, green, red and a filler each.
         start = 14 + octets.number(octets.read(contents, 14, 4), little=True)
-        table = tf.reshape(octets.read(contents, start, 1024), [256, 4])[:, 2::-1]
+        table = tf.reshape(octets.read(contents, start, 1024), [256, 4])
         places = tf.cast(tf.io.decode_bmp(contents)[..., 0], tf.int32)
-        return tf.cast(tf.gather(table, places), tf.uint8)
+        return tf.cast(tf.gather(tf.reverse(table[:, :3], [1]), places), tf.uint8)
 
     bits_per_pixel = octets.number(octets.read(contents, 28, 2), little=True)
     return tf.cond(bits_per_pixel == 8, by_table, lambda: tf.io.decode_bmp(contents)[..., :3])

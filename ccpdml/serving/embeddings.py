@@ -143,7 +143,7 @@ def read_embeddings(path: str | Path) -> Embeddings:
         FileNotFoundError: if it is not there.
         ValueError: if it is no such file; says how one is made.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(
             f"Expected a file of embeddings. Received: {path}, which does not exist"

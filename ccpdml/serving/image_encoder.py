@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from ccpdml.data import decoding
 from ccpdml.models import keras_files
 from ccpdml.serving import description as descriptions
 from ccpdml.serving import looking
@@ -104,7 +105,7 @@ def load_encoder(path: str | Path) -> ImageEncoder:
         ValueError: if the file cannot be read by this version of Keras, or if one of the two files
             names what is not registered: they are data, and nothing that they name is imported.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     file = path / "encoder.keras" if path.is_dir() else path
     if not file.is_file():
         raise FileNotFoundError(
@@ -127,9 +128,10 @@ def load_encoder(path: str | Path) -> ImageEncoder:
 
 
 def _fingerprint(model, info):
-    """Tells encoders apart: of the weights, and of what is made of an image before them."""
+    """Tells encoders apart: of the weights, and of how files become their input."""
     digest = hashlib.sha256()
     stated = {name: (info or {}).get(name) for name in ("view", "preprocess", "normalization")}
+    stated["reading"] = decoding.VERSION
     digest.update(json.dumps(stated, sort_keys=True).encode())
     for array in model.get_weights():
         digest.update(f"{array.dtype}{array.shape}".encode())

@@ -47,7 +47,7 @@ def find_images(sources: str | Path | Iterable) -> ImageFiles:
             UTF-8.
     """
     sources = [sources] if isinstance(sources, (str, Path)) else list(sources)
-    found = [pair for source in sources for pair in _find(str(source))]
+    found = [pair for source in sources for pair in _find(os.path.expanduser(source))]
     if not found:
         raise ValueError(f"Expected images. Received: none in {', '.join(map(str, sources))}")
     paths = tuple(path for path, _ in found)

@@ -356,3 +356,23 @@ def test_lists_are_read_and_an_output_of_another_kind_is_refused(encoder, photos
     assert "o.npz: 3 images, 6 numbers each" in capsys.readouterr().out
     with pytest.raises(SystemExit, match=r"`output` must end in .npz.*o.csv"):
         fixtures.run_program("embed.py", *flags, f"--output={tmp_path / 'o.csv'}")
+
+
+def test_an_encoder_of_before_images_were_read_otherwise_is_another(tmp_path, encoder, monkeypatch):
+    before = encoder.info["fingerprint"]
+    again = serving.ImageEncoder(encoder.model, encoder.view, encoder.preprocess, encoder.info)
+    assert again.info["fingerprint"] == before
+    monkeypatch.setattr(data.decoding, "VERSION", 1)
+    other = serving.ImageEncoder(encoder.model, encoder.view, encoder.preprocess, encoder.info)
+    assert other.info["fingerprint"] != before
+
+
+def test_the_home_folder_may_be_given_by_its_sign(encoder, photos, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(photos)
+    fixtures.make_run(tmp_path / "run")
+    images = serving.find_images("~/photos/ash")
+    assert images.paths[0].startswith(str(tmp_path))
+    done = serving.embed_images(serving.load_encoder("~/run"), images, "~/out.npz", progress=False)
+    assert done.path == tmp_path / "out.npz"
+    assert len(serving.read_embeddings("~/out.npz")) == 4
