@@ -3,7 +3,8 @@
 python examples/own_folder.py photos runs/own_folder
 
 `photos` holds train/<class>/*.jpg and test/<class>/*.jpg, or just <class>/*.jpg, whose classes are
-then divided by name. Classes to test on are never trained on: the embedding is to work for new ones too.
+then divided by name. Classes to test on are never trained on: the embedding is to work for new ones
+too.
 """
 
 import sys

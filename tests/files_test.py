@@ -21,9 +21,8 @@ def test_a_file_is_written_beside_under_a_name_that_nobody_else_has(tmp_path):
     mine.write_text("mine")
     (tmp_path / f".page.html{files.UNFINISHED}").write_text("of a process that was killed")
     files.write_text(tmp_path / "page.html", "new")
-    with pytest.raises(RuntimeError), files.replacing(tmp_path / "page.html") as file:
-        file.write(b"half")
-        raise RuntimeError
+    with pytest.raises(TypeError), files.replacing(tmp_path / "page.html") as file:
+        file.write("half, and no bytes")
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
         "page.html": "new",
         "page.html.new": "mine",

@@ -27,8 +27,9 @@ def head(contents):
 
 def number(values, little=False):
     """The number that bytes [..., n] spell, int64 [...]; the least byte is last, or first."""
-    weights = tf.constant([256**i for i in range(values.shape[-1])], tf.int64)
-    return tf.reduce_sum(values * tf.where(little, weights, weights[::-1]), axis=-1)
+    weights = [256**i for i in range(values.shape[-1])]
+    weights = tf.where(little, *(tf.constant(w, tf.int64) for w in (weights, weights[::-1])))
+    return tf.reduce_sum(values * weights, axis=-1)
 
 
 def has(contents, name):
