@@ -11,9 +11,11 @@ import os
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 
+from ccpdml.bounds import Range, Whole, checked
 from ccpdml.data import drawing, image_set, source
 
 SCRIPTS = {
@@ -30,16 +32,17 @@ _CONTRAST = (0.5, 1.0)
 _NOISE = (10.0, 30.0)  # Standard deviation, in gray levels of 255.
 
 
+@checked
 def read(
     root: str | Path | None = None,
-    script: str | Sequence[int] = "hangul",
+    script: str | Sequence[Whole] = "hangul",
     typefaces: str | Sequence[str] = (),
-    num_classes: int | None = None,
-    first_class: int = 0,
-    images_per_class: int = 14,
-    image_size: int = 32,
+    num_classes: Annotated[int, Range(4)] | None = None,
+    first_class: Whole = 0,
+    images_per_class: Annotated[int, Range(2)] = 14,
+    image_size: Annotated[int, Range(8)] = 32,
     domain: str = "clean",
-    seed: int = 0,
+    seed: Whole = 0,
 ) -> source.Source:
     """Draws characters, one image per typeface; the first half of them develops, the other tests.
 
@@ -69,7 +72,8 @@ def read(
         ValueError: if an argument is out of range, or too few typefaces have the characters.
     """
     del root
-    _check(num_classes, first_class, images_per_class, image_size, domain)
+    if domain not in DOMAINS:
+        raise ValueError(f"`domain` must be one of {DOMAINS}. Received: {domain=}")
     files = find_typefaces(typefaces)
     owners = _owners(files, _code_points(script), images_per_class)
     # By code point first: the order must not depend on the machine's typefaces more than it has to.
@@ -133,18 +137,6 @@ def find_typefaces(where: str | Sequence[str] = ()) -> list[str]:
             "have Hangul."
         )
     return [str(path) for path in sorted(found, key=lambda path: (path.name, str(path)))]
-
-
-def _check(num_classes, first_class, images_per_class, image_size, domain):
-    if domain not in DOMAINS:
-        raise ValueError(f"`domain` must be one of {DOMAINS}. Received: {domain=}")
-    if num_classes is not None and num_classes < 4:
-        raise ValueError(f"`num_classes` must be at least 4. Received: {num_classes=}")
-    if first_class < 0 or images_per_class < 2 or image_size < 8:
-        raise ValueError(
-            "`first_class` must be at least 0, `images_per_class` 2 and `image_size` 8. "
-            f"Received: {first_class=}, {images_per_class=}, {image_size=}"
-        )
 
 
 def _code_points(script):

@@ -8,6 +8,7 @@ import gin
 import numpy as np
 from absl import logging
 
+from ccpdml import bounds
 from ccpdml.bounds import Count, Whole, checked
 from ccpdml.data import (
     cars,
@@ -213,6 +214,10 @@ def read(name, root=None, **options):
         raise ValueError(
             f"The data set {name!r} has {options} of its own. Received: {', '.join(unknown)}"
         )
+    declared = bounds.declared(READERS[name])
+    for option, value in options.items():
+        if not bounds.fits(value, declared[option]):
+            raise ValueError(bounds.complaint(f"data.load.{option}", value, declared[option]))
     return READERS[name](root, **options)
 
 

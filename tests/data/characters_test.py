@@ -79,6 +79,8 @@ def test_they_load_by_name_with_their_options():
     assert splits.info["counts"]["train"] == {"images": 24, "classes": 4}
     with pytest.raises(ValueError, match="options script, .*scripts"):
         data.load("characters", scripts="greek")
+    with pytest.raises(ValueError, match=r"data\.load\.first_class.*-1"):
+        data.load("characters", first_class=-1)
     with pytest.raises(ValueError, match="'digits' has no options"):
         data.load("digits", script="greek")
 
