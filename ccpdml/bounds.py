@@ -19,6 +19,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
+_MOST_SHOWN = 200  # Characters of a value that is refused.
 UNKNOWN = object()
 """A value that is not known yet, such as what a function will return: everything may be it."""
 
@@ -44,7 +45,7 @@ class Range:
 
     def __str__(self):
         if math.inf not in (-self.low, self.high):
-            return f"in {self.low:g}..{self.high:g}"
+            return f"in {self.low:.10g}..{self.high:.10g}"
         limits = (("of at least", self.low), ("above", self.above))
         limits += (("at most", self.high), ("below", self.below))
         return " and ".join(f"{word} {limit:g}" for word, limit in limits if math.isfinite(limit))
@@ -65,6 +66,7 @@ class Length:
 
 Count = Annotated[int, Range(1)]
 Whole = Annotated[int, Range(0)]
+Seed = Annotated[int, Range(0, 2**32 - 1)]
 Real = Annotated[float, Range()]
 Positive = Annotated[float, Range(above=0)]
 NonNegative = Annotated[float, Range(0)]
@@ -76,7 +78,8 @@ Cosine = Annotated[float, Range(-1, 1)]
 def fits(value: Any, expected: Any) -> bool:
     """Whether a value is what an annotation declares.
 
-    Numbers must be finite, a bool is no number, and an integer serves as a float. Annotations of
+    Numbers must be finite, integers fit in 64 bits, a bool is no number, and an integer serves as a
+    float. Annotations of
     other kinds than those of this library (type variables, text) declare nothing.
 
     Args:
@@ -102,13 +105,19 @@ def fits(value: Any, expected: Any) -> bool:
         return isinstance(value, (bool, np.bool_))
     if expected in (int, float):
         kind = numbers.Integral if expected is int else numbers.Real
-        return isinstance(value, kind) and not isinstance(value, bool) and math.isfinite(value)
+        return isinstance(value, kind) and not isinstance(value, bool) and _can_be_computed(value)
     expected = type(None) if expected is None else origin or expected
     if expected is Any or not isinstance(expected, type):
         return True
     return (
         issubclass(value.of, expected) if isinstance(value, Made) else isinstance(value, expected)
     )
+
+
+def _can_be_computed(number):
+    if isinstance(number, numbers.Integral):
+        return -(2**63) <= number < 2**63
+    return math.isfinite(number)
 
 
 def spell(expected: Any) -> str:
@@ -137,20 +146,31 @@ def declared(function: Callable) -> dict[str, Any]:
     Those of a class include its bases', which `**kwargs` may reach. Those given as text are left
     out: their names need not be there when the program runs.
     """
-    makers = [function]
-    if inspect.isclass(function):
-        makers = [vars(base)["__init__"] for base in function.__mro__ if "__init__" in vars(base)]
     hints = {}
-    for maker in reversed(makers):
+    for maker in reversed(_makers(function)):
         # What a built-in class is made by has no annotations.
         own = inspect.get_annotations(inspect.unwrap(maker)) if callable(maker) else {}
         hints |= {name: hint for name, hint in own.items() if not isinstance(hint, str)}
     return hints
 
 
+def arguments(function: Callable) -> set[str]:
+    """Names of the arguments of a function, or of what builds a class or one of its bases."""
+    return {name for maker in _makers(function) for name in inspect.signature(maker).parameters}
+
+
+def _makers(function):
+    if not inspect.isclass(function):
+        return [function]
+    return [vars(base)["__init__"] for base in function.__mro__ if "__init__" in vars(base)]
+
+
 def complaint(name: str, value: Any, expected: Any) -> str:
-    """One sentence on a value that does not fit."""
-    return f"`{name}` must be {spell(expected)}. Received: {name.split('.')[-1]}={value!r}"
+    """One sentence on a value that does not fit; of a long value, how it begins."""
+    received = " ".join(repr(value).split())
+    if len(received) > _MOST_SHOWN:
+        received = f"{received[:_MOST_SHOWN]}..."
+    return f"`{name}` must be {spell(expected)}. Received: {name.split('.')[-1]}={received}"
 
 
 def checked(function: Callable) -> Callable:

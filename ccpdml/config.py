@@ -124,11 +124,19 @@ def _parse(what, parse, source):
         raise ConfigError(f"{what}: a bracket or quotation mark is left open.") from error
     except ImportError as error:
         raise ConfigError(
-            f"{what}: {error}. Modules are looked for among those installed, in the working "
-            f"directory, {Path.cwd()}, and in the folder of each gin file."
+            f"{what}: {_in_one_line(error)}. Modules are looked for among those installed, in the "
+            f"working directory, {Path.cwd()}, and in the folder of each gin file."
         ) from error
+    except RecursionError as error:
+        raise ConfigError(f"{what}: an include leads back to the file that it is in.") from error
     except (ValueError, OSError, AttributeError, SyntaxError, TypeError) as error:
-        raise ConfigError(f"{what}: {error}") from error
+        raise ConfigError(f"{what}: {_in_one_line(error)}") from error
+
+
+def _in_one_line(error):
+    """What gin says, in one line; a binding that was given on its own is quoted already."""
+    text = re.sub(r"\n\s*In bindings string line .*", "", str(error), flags=re.DOTALL)
+    return " ".join(line.strip() for line in text.splitlines())
 
 
 def _root_of_includes(file):
@@ -167,10 +175,19 @@ def _refuse_unused(reached):
 def _refuse_missing(reached):
     """What is reached and lacks a binding that it requires is an error."""
     bound, missing = gin_config._CONFIG, set()
+    called = {
+        selector for key in reached for selector in _called(list(bound.get(key, {}).values()))
+    }
     for selector in {selector for _, selector in reached}:
         given = {name for key in reached if key[1] == selector for name in bound.get(key, ())}
         parameters = inspect.signature(gin_config._REGISTRY[selector].wrapped).parameters
-        required = {n for n, p in parameters.items() if p.default is gin.REQUIRED}
+        required = {
+            name
+            for name, parameter in parameters.items()
+            if parameter.default is gin.REQUIRED
+            or (selector in called and parameter.default is parameter.empty)
+            and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+        }
         missing |= {f"{selector.split('.')[-1]}.{name}" for name in required - given}
     if missing:
         raise ConfigError(
@@ -180,7 +197,7 @@ def _refuse_missing(reached):
 
 
 def _refuse_undefined_macros():
-    """A macro that is used and not bound is an error."""
+    """A macro that is used and not bound, or is bound to itself, is an error."""
     for (scope, selector), arguments in gin_config._CONFIG.items():
         for name, value in arguments.items():
             for macro, found in _references(value):
@@ -189,6 +206,19 @@ def _refuse_undefined_macros():
                         f"`{_full_name(scope, selector, name)}` uses %{macro}, which no file and "
                         f"no binding sets. Add a line `{macro} = ...`."
                     )
+        if selector == "gin.macro" and _leads_back(scope):
+            raise ConfigError(f"The macro %{scope} is set by itself. Give it a value.")
+
+
+def _leads_back(macro):
+    """Whether the value of a macro refers to that macro, maybe through others."""
+    seen, waiting = set(), [macro]
+    while waiting:
+        bound = gin_config._CONFIG.get((waiting.pop(), "gin.macro"), {})
+        found = {m for m, selector in _references(bound.get("value")) if selector == "gin.macro"}
+        waiting += found - seen
+        seen |= found
+    return macro in seen
 
 
 def refuse_values() -> None:
@@ -200,8 +230,12 @@ def refuse_values() -> None:
     wrong = []
     for (scope, selector), arguments in gin_config._CONFIG.items():
         expected = declared(selector)
-        parameters = inspect.signature(gin_config._REGISTRY[selector].wrapped).parameters
+        made = gin_config._REGISTRY[selector].wrapped
+        parameters = inspect.signature(made).parameters
         for name, value in arguments.items():
+            if inspect.isclass(made) and name not in bounds.arguments(made):
+                full_name = _full_name(scope, selector, name)
+                wrong.append(f"`{full_name}` cannot be bound: {made.__name__} has no `{name}`.")
             is_default = name in parameters and value is parameters[name].default
             if (
                 name in expected
@@ -255,6 +289,18 @@ def _references(value):
         value = [*value, *value.values()]
     if isinstance(value, (list, tuple)):
         return [found for item in value for found in _references(item)]
+    return []
+
+
+def _called(value):
+    """Selectors of what gin calls itself for a bound value, with nothing but what is bound."""
+    if isinstance(value, gin_config.ConfigurableReference):
+        found = [selector for _, selector in _references(value)]
+        return found if value.evaluate and found != ["gin.macro"] else []
+    if isinstance(value, dict):
+        value = [*value, *value.values()]
+    if isinstance(value, (list, tuple)):
+        return [found for item in value for found in _called(item)]
     return []
 
 

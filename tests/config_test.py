@@ -120,6 +120,40 @@ def test_a_value_that_cannot_be_is_refused_in_one_line(binding, name):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("binding", "message"),
+    [
+        ("train.steps = %A\nA = %B\nB = %A", r"The macro %[AB] is set by itself"),
+        ("train.steps = 99999999999999999999", r"`train.steps` must be an integer"),
+        (f"train.steps = 1{'0' * 400}", r"`train.steps` must be an integer .*0\.\.\.$"),
+        ("train.seed = 4294967296", r"`train.seed` must be an integer in 0\.\.4294967295"),
+        ("MetricLearner.clip = 1", r"`MetricLearner.clip` cannot be bound: MetricLearner has no"),
+        ("train.steps = @small_cnn()", r"Missing .*small_cnn.input_shape"),
+        ("train.learner = @MetricLearner()", r"Missing .*MetricLearner.criterion, "),
+        ("train.stesp = 5", r"'train.stesp = 5': Configurable 'train' .* 'stesp'\.$"),
+        ("include 'digits_ms.gin'\ninclude 'none.gin'", r"Unable to open file"),
+    ],
+)
+def test_one_line_says_what_is_wrong_with_a_binding(binding, message):
+    with pytest.raises(config.ConfigError, match=message) as caught:
+        config.load([DIGITS], [binding])
+    assert "\n" not in str(caught.value).removeprefix(f"The binding '{binding}'")
+
+
+def test_a_file_that_includes_itself_is_named(tmp_path):
+    path = tmp_path / "own.gin"
+    path.write_text("include 'own.gin'\n")
+    with pytest.raises(config.ConfigError, match=r"own\.gin: an include leads back"):
+        config.load([path])
+
+
+def test_a_line_of_a_file_is_named_in_one_line(tmp_path):
+    path = tmp_path / "own.gin"
+    path.write_text("train.stesp = 5\n")
+    with pytest.raises(config.ConfigError, match=r'^.*In file ".*own.gin", line 1'):
+        config.load([path])
+
+
 def test_a_schedule_may_be_a_learning_rate():
     schedule = "tf.keras.optimizers.schedules.CosineDecay"
     bindings = [

@@ -12,7 +12,7 @@ import tensorflow as tf
 from absl import logging
 
 from ccpdml import files
-from ccpdml.bounds import Count, Whole, checked
+from ccpdml.bounds import Count, Seed, checked
 from ccpdml.config import ConfigError
 from ccpdml.data import identity, pipelines, samplers, views
 from ccpdml.data.image_set import ImageSet
@@ -99,7 +99,7 @@ class Experiment:
         evaluation_batch_size: Count = 256,
         recall_at: Sequence[Count] = (2, 4, 8),
         select_on: Literal["validation", "test"] = "validation",
-        seed: Whole = 0,
+        seed: Seed = 0,
         strategy: Literal["auto", "default", "mirrored", "multi_worker"] = "auto",
         deterministic: bool = False,
         precision: str = "float32",
