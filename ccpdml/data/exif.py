@@ -37,7 +37,10 @@ def of_jpeg(contents):
 
 def of_png(contents):
     """Orientation of the bytes of a PNG file (scalar string), int32 in 1..8."""
-    return _orientation(octets.head(contents), *_PNG)
+    head = octets.head(contents)
+    # Most have no note, and are spared the search for it.
+    is_noted = octets.has(head, _PNG[0])
+    return tf.cond(is_noted, lambda: _orientation(head, *_PNG), lambda: 1)
 
 
 def of_webp(contents):
