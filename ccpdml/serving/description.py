@@ -112,7 +112,7 @@ def read(encoder_path: str | Path) -> dict:
             f"encoder of another origin, write it: {json.dumps(example)}"
         )
     try:
-        description = json.loads(path.read_text(encoding="utf-8"))
+        description = json.loads(path.read_text(encoding="utf-8-sig"))
         missing = {"view", "preprocess"} - description.keys()
     except (ValueError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path}: expected a JSON object. Received: {error}") from error

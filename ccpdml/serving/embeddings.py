@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import json
 import os
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterable
@@ -22,7 +23,8 @@ TO_MAKE_ONE = (
 NEEDED = {"embeddings", "paths", "classes", "info"}  # Arrays of a file.
 # What NumPy, zipfile and json say of a file that is damaged, or was made to do harm.
 _BROKEN = (ValueError, TypeError, OSError, EOFError, MemoryError, RecursionError)
-_BROKEN += (NotImplementedError, zipfile.BadZipFile, zlib.error)
+_BROKEN += (NotImplementedError, OverflowError, SyntaxError, tokenize.TokenError)
+_BROKEN += (zipfile.BadZipFile, zlib.error)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,9 +53,9 @@ class Embeddings:
 
     def __post_init__(self):
         rows = np.asarray(self.embeddings)
-        if rows.ndim != 2 or rows.dtype.kind != "f":
+        if rows.ndim != 2 or rows.dtype.kind != "f" or not rows.size:
             raise ValueError(
-                "`embeddings` must be floats [n, dim]. "
+                "`embeddings` must be floats [n, dim], n and dim at least 1. "
                 f"Received: dtype={rows.dtype}, shape={rows.shape}"
             )
         object.__setattr__(self, "embeddings", rows.astype(np.float32, copy=False))

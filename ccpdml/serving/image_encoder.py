@@ -13,6 +13,9 @@ from ccpdml.models import keras_files
 from ccpdml.serving import description as descriptions
 from ccpdml.serving import looking
 
+# What Keras says of a file that is damaged, of another version, or larger than the memory.
+_UNREADABLE = (ValueError, TypeError, OSError, KeyError, AttributeError, tf.errors.OpError)
+
 
 class ImageEncoder:
     """From image files to embeddings: view, preprocessing, network, normalization.
@@ -117,7 +120,7 @@ def load_encoder(path: str | Path) -> ImageEncoder:
     keras_files.check(file)
     try:
         model = tf.keras.models.load_model(file, compile=False)
-    except (ValueError, TypeError, OSError, KeyError, AttributeError) as error:
+    except _UNREADABLE as error:
         (reason, *_) = str(error).splitlines() or [""]
         raise ValueError(
             f"{file} cannot be read with TensorFlow {tf.__version__}: a .keras file is read by the "

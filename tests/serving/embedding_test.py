@@ -301,6 +301,24 @@ def test_a_description_that_does_not_fit_is_refused(tmp_path, change, message):
         serving.load_encoder(tmp_path / "run")
 
 
+def test_a_description_may_begin_as_editors_of_windows_begin_it(tmp_path):
+    fixtures.make_run(tmp_path / "run")
+    path = tmp_path / "run" / "encoder.json"
+    path.write_text(path.read_text(), encoding="utf-8-sig")
+    assert serving.load_encoder(tmp_path / "run").embedding_size == 6
+
+
+def test_a_model_that_is_larger_than_the_memory_is_told_in_one_line(tmp_path, monkeypatch):
+    fixtures.make_run(tmp_path / "run")
+
+    def load_model(*args, **kwargs):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
+
+    monkeypatch.setattr(tf.keras.models, "load_model", load_model)
+    with pytest.raises(ValueError, match=r"encoder.keras cannot be read .*OOM"):
+        serving.load_encoder(tmp_path / "run")
+
+
 def test_an_encoder_without_description_or_file_is_refused(tmp_path):
     fixtures.make_run(tmp_path / "run")
     (tmp_path / "run" / "encoder.json").unlink()

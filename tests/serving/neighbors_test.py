@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import subprocess
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +111,7 @@ BROKEN = {
     "other keys": ({"vectors": ROWS, "labels": [0, 1]}, "one with labels, vectors"),
     "pickles": (WHOLE | {"paths": np.array([{}, []], object)}, "allow_pickle=False"),
     "one axis": (WHOLE | {"embeddings": ROWS[0]}, "floats \\[n, dim\\]"),
+    "nothing": (WHOLE | {"embeddings": ROWS[:0], "paths": [], "classes": []}, "at least 1"),
     "integers": (WHOLE | {"embeddings": ROWS.astype(int)}, "dtype=int64"),
     "another number of paths": (WHOLE | {"paths": ["a"]}, "`paths` must have .* 2"),
     "no encoder": (WHOLE | {"info": "{}"}, "must name the encoder"),
@@ -124,6 +126,17 @@ def test_a_file_that_holds_no_embeddings_is_refused_and_says_how_one_is_made(tmp
     arrays, reason = BROKEN[kind]
     np.savez(tmp_path / "other.npz", **arrays)
     with pytest.raises(ValueError, match=rf"other.npz: expected .*{reason}.*Embeddings\.of\("):
+        serving.read_embeddings(tmp_path / "other.npz")
+
+
+@pytest.mark.parametrize("header", ["(" * 5000, "{'shape': (" + "9" * 30 + ", 2), {}}"])
+def test_arrays_with_a_header_that_makes_no_sense_are_refused(tmp_path, header):
+    np.savez(tmp_path / "other.npz", **{name: WHOLE[name] for name in ("paths", "classes", "info")})
+    text = header.replace("{}", "'descr': '<f4', 'fortran_order': False").encode() + b"\n"
+    with zipfile.ZipFile(tmp_path / "other.npz", "a") as archive:
+        size = len(text).to_bytes(2, "little")
+        archive.writestr("embeddings.npy", b"\x93NUMPY\x01\x00" + size + text)
+    with pytest.raises(ValueError, match=r"other.npz: expected a file with embeddings"):
         serving.read_embeddings(tmp_path / "other.npz")
 
 
