@@ -8,6 +8,8 @@ import sys
 from absl import app, flags
 from tqdm import tqdm
 
+import quiet
+
 FLAGS = flags.FLAGS
 flags.DEFINE_string("dataset", None, "Which data set, e.g. 'sop'.", required=True)
 flags.DEFINE_string("root", None, "Data sets. Default: $CCPDML_DATA, else ~/.ccpdml/data.")
@@ -19,6 +21,7 @@ flags.DEFINE_bool("download", False, "Fetch the data set first, if its publisher
 def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"Unknown arguments: {argv[1:]}")
+    quiet.import_tensorflow()
     from ccpdml.data import benchmark, download, loading  # --help need not wait for TensorFlow
 
     about = loading.BENCHMARKS.get(FLAGS.dataset)

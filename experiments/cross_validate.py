@@ -21,6 +21,8 @@ import gin
 import numpy as np
 from absl import app, flags, logging
 
+import quiet
+
 FLAGS = flags.FLAGS
 flags.DEFINE_multi_string("gin_file", [], "As of run.py.")
 flags.DEFINE_multi_string("gin_bindings", [], "As of run.py.")
@@ -169,6 +171,7 @@ def spell(summary):
 
 
 def main(_):
+    quiet.import_tensorflow()
     from ccpdml import config, files
 
     if not FLAGS.gin_file:

@@ -7,6 +7,8 @@ python experiments/run.py --gin_file=gin/sop_ms.gin --data_root=drawn \
 
 from absl import app, flags
 
+import quiet
+
 FLAGS = flags.FLAGS
 flags.DEFINE_string("output", None, "Folder of data sets; Stanford_Online_Products/ is made in it.")
 flags.DEFINE_string("script", "hangul", "Script to draw.")
@@ -28,6 +30,7 @@ OPTIONS = (
 
 
 def main(_):
+    quiet.import_tensorflow()
     from ccpdml.data import characters, sop  # after the flags: --help need not wait
 
     try:

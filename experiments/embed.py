@@ -7,9 +7,9 @@ Given again after images were added, changed or removed, it embeds only what is 
 images), `digests` of their files, and `info`, JSON that says how they were made.
 """
 
-import os
-
 from absl import app, flags
+
+import quiet
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("encoder", None, "Directory of a run, or encoder.keras.", required=True)
@@ -28,7 +28,7 @@ flags.DEFINE_bool("skip_unreadable", False, "Leave out damaged files, and list t
 def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"Unknown arguments: {argv[1:]}. Put patterns in quotes.")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # Errors only, of what is not Python.
+    quiet.import_tensorflow()
     from ccpdml import serving  # after the flags: --help need not wait for TensorFlow
 
     try:

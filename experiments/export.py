@@ -7,9 +7,9 @@ embeddings, "search" the nearest images of the gallery. encoder.onnx and encoder
 preprocessed images; encoder.json says how these are made.
 """
 
-import os
-
 from absl import app, flags, logging
+
+import quiet
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("encoder", None, "Directory of a run, or encoder.keras.", required=True)
@@ -33,7 +33,7 @@ flags.DEFINE_float("tolerance", None, "Largest difference allowed. Default: 1e-5
 def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"Unknown arguments: {argv[1:]}")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # Errors only, of what is not Python.
+    quiet.import_tensorflow()
     from ccpdml import serving  # after the flags: --help need not wait for TensorFlow
 
     logging.set_verbosity(logging.WARNING)  # The converters tell every step.

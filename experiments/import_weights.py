@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from absl import app, flags, logging
 
-from ccpdml import files
+import quiet
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("source", None, "State dict or Keras model.", required=True)
@@ -24,7 +24,8 @@ flags.DEFINE_bool("overwrite", False, "Replace the file if it is there.")
 def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"Unknown arguments: {argv[1:]}")
-    from ccpdml import models
+    quiet.import_tensorflow()
+    from ccpdml import files, models  # after the flags: --help need not wait for TensorFlow
     from ccpdml.models import import_weights, weight_files
 
     try:

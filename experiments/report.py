@@ -10,6 +10,8 @@ from pathlib import Path
 
 from absl import app, flags
 
+import quiet
+
 FLAGS = flags.FLAGS
 flags.DEFINE_string("path", "report.html", "The page; tables go beside it as .md and .csv.")
 flags.DEFINE_bool("overwrite", False, "Replace these files if they are there.")
@@ -31,6 +33,7 @@ def row_settings(name):
 
 
 def main(argv):
+    quiet.import_tensorflow()
     from ccpdml.reports import page  # after the flags: --help need not wait for TensorFlow
 
     try:

@@ -7,13 +7,13 @@ Exit codes: 0 done; 1 a mistake or a failure, told in one line; 73 a run is acti
 with it.
 """
 
-import faulthandler
 import os
 import sys
-import tempfile
 from pathlib import Path
 
 from absl import app, flags, logging
+
+import quiet
 
 FLAGS = flags.FLAGS
 flags.DEFINE_multi_string("gin_file", [], "Gin file of the run; later ones override. Repeatable.")
@@ -24,33 +24,6 @@ flags.DEFINE_bool("debug", False, "Replay the batch at which the run stopped, op
 flags.DEFINE_bool("dry_run", False, "Check the configuration and print the plan, train nothing.")
 
 
-def import_quietly():
-    """Imports TensorFlow and has it tell nothing but what it raises.
-
-    Whoever sets TF_CPP_MIN_LOG_LEVEL (0 to 3) gets all that it tells from that level on. What was
-    told before an import that fails is shown.
-    """
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
-        return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    sys.stderr.flush()
-    shown = os.dup(2)
-    with tempfile.TemporaryFile() as told:
-        # Parts of it write to the descriptor before they know the level.
-        os.dup2(told.fileno(), 2)
-        faulthandler.enable(shown)
-        try:
-            import tensorflow  # noqa: F401
-        except BaseException:
-            told.seek(0)
-            os.write(shown, told.read())
-            raise
-        finally:
-            os.dup2(shown, 2)
-            faulthandler.disable()
-            os.close(shown)
-
-
 def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"Unknown arguments: {argv[1:]}")
@@ -58,7 +31,7 @@ def main(argv):
         raise app.UsageError("--gin_file is needed, e.g. --gin_file=gin/digits_ms.gin")
     if FLAGS.data_root:
         os.environ["CCPDML_DATA"] = FLAGS.data_root
-    import_quietly()
+    quiet.import_tensorflow()
     import tensorflow as tf
 
     from ccpdml import config, training  # after the flags: --help need not wait for TensorFlow
@@ -77,7 +50,7 @@ def main(argv):
         if FLAGS.debug:
             print(training.replay.run(experiment))
             return
-        print("\n".join(terminal.opening(experiment)), flush=True)
+        terminal.tell(terminal.opening(experiment))
         results = experiment.run()
     except training.Preempted as stop:
         print(f"{stop} Give the same command again to go on.", file=sys.stderr)
@@ -90,7 +63,7 @@ def main(argv):
     except (ValueError, OSError, FloatingPointError, tf.errors.OpError) as error:
         logging.debug("", exc_info=True)  # --verbosity=1 shows where it comes from.
         raise SystemExit(f"ERROR: {terminal.told(error)}") from None
-    print("\n".join(["", *terminal.closing(experiment, results)]))
+    terminal.tell(["", *terminal.closing(experiment, results)])
 
 
 if __name__ == "__main__":

@@ -5,10 +5,11 @@ python experiments/search.py --gallery=photos.npz --queries=photo.jpg --encoder=
 Queries that are embeddings themselves, --queries=photos.npz, need no --encoder.
 """
 
-import os
 from pathlib import Path
 
 from absl import app, flags
+
+import quiet
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("gallery", None, "What is searched: a file of embed.py.", required=True)
@@ -34,7 +35,7 @@ flags.DEFINE_integer("max_queries", 100, "Queries on the page at most.", lower_b
 def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"Unknown arguments: {argv[1:]}. Put patterns in quotes.")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # Errors only, of what is not Python.
+    quiet.import_tensorflow()
     from ccpdml import files, serving  # after the flags: --help need not wait for TensorFlow
 
     page = Path(FLAGS.output).expanduser()

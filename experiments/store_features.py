@@ -7,6 +7,8 @@ python experiments/run.py --gin_file=gin/features_ms.gin --data_root=features.np
 
 from absl import app, flags
 
+import quiet
+
 FLAGS = flags.FLAGS
 flags.DEFINE_string("encoder", None, "Directory of a finished run, or its encoder.keras.")
 flags.DEFINE_string("output", None, "The .npz file to write.")
@@ -19,6 +21,7 @@ flags.mark_flags_as_required(["encoder", "output", "gin_file"])
 
 
 def main(_):
+    quiet.import_tensorflow()
     from ccpdml import config, data  # after the flags: --help need not wait for TensorFlow
     from ccpdml.serving import features, image_encoder
 

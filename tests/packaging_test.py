@@ -159,6 +159,6 @@ def imported(path):
 def test_what_the_package_imports_is_what_it_requires():
     files = [*(ROOT / "ccpdml").rglob("*.py"), *(ROOT / "experiments").rglob("*.py")]
     names = {name for path in files for name in imported(path)}
-    names -= set(sys.stdlib_module_names) | OPTIONAL | {"ccpdml", "experiments"}
+    names -= set(sys.stdlib_module_names) | OPTIONAL | {"ccpdml", "experiments", "quiet"}
     names = {BROUGHT_ALONG.get(name, name) for name in names}
     assert {DISTRIBUTIONS.get(name, name) for name in names} <= install_requires()

@@ -320,6 +320,10 @@ class Experiment:
         """
         if self.is_finished:
             return self._read()
+        if self.run_dir.is_file():
+            raise ConfigError(
+                f"{self.run_dir} must be a folder, and is a file. Choose another --run_dir."
+            )
         self.output_dir.mkdir(parents=True, exist_ok=True)
         with (
             lock.held(self.output_dir),

@@ -3,8 +3,11 @@
 import errno
 import io
 import logging as standard_logging
+import re
+import shutil
 import sys
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterable, Iterator
 
 import tensorflow as tf
 import tqdm
@@ -32,6 +35,30 @@ def log_above_bars() -> None:
     handler.stream = _AboveBars()
     handler.setFormatter(
         standard_logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S")
+    )
+
+
+def tell(lines: Iterable[str]) -> None:
+    """Prints lines, on a terminal broken between words; not those of a table or command.
+
+    Elsewhere, as in a file, each stays one line.
+    """
+    if sys.stdout.isatty():
+        width = max(40, shutil.get_terminal_size().columns)
+        lines = [part for line in lines for part in _broken(line, width)]
+    print("\n".join(lines), flush=True)
+
+
+def _broken(line, width):
+    heading = re.match(r"\w+ {2,}|", line)[0]  # Such as of `opening`: the rest stays beside it.
+    if line.startswith("  ") or len(line) <= width:
+        return [line]
+    return textwrap.wrap(
+        line,
+        width,
+        subsequent_indent=" " * len(heading),
+        break_long_words=False,
+        break_on_hyphens=False,
     )
 
 

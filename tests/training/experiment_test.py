@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -258,9 +259,9 @@ def test_a_run_that_stops_at_a_truncated_file_names_it_and_goes_on_without(tmp_p
     assert contents(run_dir / "checkpoints") == checkpoints  # Scored, not trained again.
 
 
-def command(*arguments):
+def command(*arguments, program="run"):
     return subprocess.run(
-        [sys.executable, str(ROOT / "experiments" / "run.py"), *arguments],
+        [sys.executable, str(ROOT / "experiments" / f"{program}.py"), *arguments],
         capture_output=True,
         text=True,
         cwd=ROOT,
@@ -283,3 +284,41 @@ def test_dry_run_prints_the_plan(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "4 classes x 8 images" in done.stdout
     assert not (tmp_path / "run").exists()
+
+
+def test_other_programs_and_what_they_start_are_as_quiet(tmp_path):
+    done = command(
+        *("--gin_file=gin/digits_ms.gin", "--gin_bindings=train.classes_per_batch = 3"),
+        *("--folds=2", "--dry_run", f"--run_dir={tmp_path}/folds"),
+        program="cross_validate",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "3 classes x 8 images" in done.stdout
+    assert done.stderr == ""
+
+
+def test_every_program_starts_tensorflow_in_the_one_quiet_way():
+    starts = re.compile(r"^ +(from ccpdml|import tensorflow)", re.MULTILINE)
+    for path in (ROOT / "experiments").glob("*.py"):
+        source = path.read_text()
+        if path.name != "quiet.py" and "app.run(main)" in source and starts.search(source):
+            assert "quiet.import_tensorflow()" in source, path.name
+
+
+def test_a_file_is_no_run_directory(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(config.ConfigError, match=r"file must be a folder.*--run_dir"):
+        experiment(tmp_path / "file").run()
+
+
+def test_a_terminal_is_told_whole_words(monkeypatch, capsys):
+    lines = ["data       " + "seven classes " * 9, "The end " * 20, "  python " + "x" * 90]
+    terminal.tell(lines)
+    assert capsys.readouterr().out == "\n".join(lines) + "\n"
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    terminal.tell(lines)
+    *told, command = capsys.readouterr().out.splitlines()
+    assert command == lines[-1]
+    assert all(len(line) <= 80 for line in told)
+    assert told[1].startswith(" " * 11 + "classes ") or told[1].startswith(" " * 11 + "seven ")
