@@ -174,7 +174,7 @@ def _refuse_unused(reached):
 
 def _refuse_missing(reached):
     """What is reached and lacks a binding that it requires is an error."""
-    bound, missing = gin_config._CONFIG, set()
+    bound, missing = gin_config._CONFIG, {}
     called = {
         selector for key in reached for selector in _called(list(bound.get(key, {}).values()))
     }
@@ -186,13 +186,20 @@ def _refuse_missing(reached):
             for name, parameter in parameters.items()
             if parameter.default is gin.REQUIRED
             or (selector in called and parameter.default is parameter.empty)
-            and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+            and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
         }
-        missing |= {f"{selector.split('.')[-1]}.{name}" for name in required - given}
+        full_names = sorted(_full_name("", selector, name) for name in required - given)
+        if full_names:
+            missing[selector] = ", ".join(full_names)
     if missing:
         raise ConfigError(
-            f"Missing from the gin files: {', '.join(sorted(missing))}. The files in gin/ show "
-            "what can be bound to them."
+            f"Missing from the gin files: {', '.join(sorted(missing.values()))}. The files in gin/ "
+            "show what can be bound to them."
+            + "".join(
+                f" `@{_full_name('', selector, '')[:-1]}()` is called with what is bound alone; "
+                "leave the () out where the program is to call it."
+                for selector in sorted(called & set(missing))
+            )
         )
 
 
@@ -243,7 +250,8 @@ def refuse_values() -> None:
                 and not bounds.fits(_known(value), expected[name])
             ):
                 full_name = _full_name(scope, selector, name)
-                wrong.append(bounds.complaint(full_name, value, expected[name]))
+                line = bounds.complaint(full_name, _behind_macros(value), expected[name])
+                wrong.append(f"{line}, from {value}" if _is_macro(value) else line)
     if wrong:
         raise ConfigError(" ".join(wrong))
 
@@ -257,15 +265,27 @@ def declared(selector: str) -> dict[str, Any]:
     return bounds.declared(entry.wrapped)
 
 
+def _is_macro(value):
+    is_reference = isinstance(value, gin_config.ConfigurableReference)
+    return is_reference and _references(value)[0][1] == "gin.macro"
+
+
+def _behind_macros(value):
+    """What a macro, or a macro of a macro, is bound to; any other value as it is."""
+    while _is_macro(value):
+        ((scope, selector),) = _references(value)
+        value = gin_config._CONFIG[scope, selector]["value"]
+    return value
+
+
 def _known(value):
     """A bound value as far as it is known before anything is built; see `bounds.fits`."""
+    value = _behind_macros(value)
     if isinstance(value, (list, tuple)):
         return type(value)(map(_known, value))
     if not isinstance(value, gin_config.ConfigurableReference):
         return value
-    ((scope, selector),) = _references(value)
-    if selector == "gin.macro":
-        return _known(gin_config._CONFIG[scope, selector]["value"])
+    ((_, selector),) = _references(value)
     made = gin_config._REGISTRY[selector].wrapped
     if not value.evaluate:
         return made
