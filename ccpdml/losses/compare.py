@@ -87,8 +87,10 @@ class BatchPairs(Criterion):
 class InBatch(tf.keras.losses.Loss):
     """A pair loss for stock `model.compile(loss=...)`: labels are `y_true`, embeddings `y_pred`.
 
-    Under a `tf.distribute` strategy the pairs are those of the global batch. For a loss with
-    weights of its own use `training.MetricLearner`: stock Keras does not train them.
+    Under a `tf.distribute` strategy the pairs are those of the global batch. With several replicas
+    and `steps_per_execution` above 1, let every batch be whole (`batch(n, drop_remainder=True)`):
+    the replicas of one compiled call exchange batches of one size. `training.MetricLearner` takes
+    others, too, and is what a loss with weights of its own needs: stock Keras does not train them.
 
     Args:
         loss: a `PairLoss`.

@@ -6,7 +6,7 @@ import os
 import re
 
 _JOBS = ("chief", "worker")
-_TASK = re.compile(r"\d+")
+_TASK = re.compile(r"[0-9]{1,9}")
 # What Slurm's srun sets for each task of a step, and what it looks like.
 _SLURM = {
     "SLURM_STEP_NUM_TASKS": (re.compile(r"[1-9]\d*"), "a number of tasks, such as 4"),
@@ -33,7 +33,7 @@ def tf_config_addresses() -> list[str]:
     text = os.environ.get("TF_CONFIG") or "{}"
     try:
         config = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(_tf_config(f"be JSON ({error})", text)) from error
     if not isinstance(config, dict):
         raise ValueError(_tf_config("be a JSON object", text))
@@ -78,7 +78,7 @@ def _check_task(task, cluster, text):
 
 def _is_address(address):
     host, _, port = address.rpartition(":") if isinstance(address, str) else ("", "", "")
-    return bool(host) and _is_port(port)
+    return bool(re.fullmatch(r"\S+", host)) and _is_port(port)
 
 
 def _is_port(text):

@@ -42,7 +42,8 @@ class MetricLearner(tf.keras.Model):
         warm_up_steps: steps at the start in which the backbone rests and only the embedding head
             and the criterion learn, int.
         jit_compile: whether XLA compiles the criterion; only for one that writes no weights in its
-            call, as memories and miners that draw do.
+            call, as memories and miners that draw do. XLA raises nothing: labels that are no
+            classes show as a loss of NaN, at which training stops.
 
     Raises:
         ValueError: if a number is out of its range, the encoder gives no vectors, or XLA cannot

@@ -35,10 +35,13 @@ def test_workers_are_read_from_tf_config(monkeypatch, config, addresses):
     assert cluster.tf_config_addresses() == addresses
 
 
+NO_JSON = ("{", "[" * 100_000)
+
+
 @pytest.mark.parametrize(
     ("config", "expected"),
     [
-        ("{", "be JSON"),
+        *((text, "be JSON") for text in NO_JSON),
         ([], "be a JSON object"),
         ("text", "be a JSON object"),
         (7, "be a JSON object"),
@@ -49,6 +52,9 @@ def test_workers_are_read_from_tf_config(monkeypatch, config, addresses):
         ({"cluster": {"worker": "a:1"}, "task": TASK}, "a list of addresses as `cluster.worker`"),
         ({"cluster": {"worker": ["a:1", "b"]}, "task": TASK}, "not 'b'"),
         ({"cluster": {"worker": ["a:1", "b:65536"]}, "task": TASK}, "not 'b:65536'"),
+        ({"cluster": {"worker": ["a:1", "b:1" + "0" * 5000]}, "task": TASK}, "not 'b:1000"),
+        ({"cluster": {"worker": ["a:1", "b:\uff12"]}, "task": TASK}, "not 'b:\uff12'"),
+        ({"cluster": {"worker": ["a:1", "b c:2"]}, "task": TASK}, "not 'b c:2'"),
         ({"cluster": {"worker": ["a:1", "b:0"]}, "task": TASK}, "not 'b:0'"),
         ({"cluster": {"worker": ["a:1", 5]}, "task": TASK}, "not 5"),
         ({"cluster": {"worker": ["a:1", "a:1"]}, "task": TASK}, "each address once"),
@@ -61,7 +67,7 @@ def test_workers_are_read_from_tf_config(monkeypatch, config, addresses):
     ],
 )
 def test_what_is_no_tf_config_is_refused_in_one_line(monkeypatch, config, expected):
-    monkeypatch.setenv("TF_CONFIG", config if config == "{" else json.dumps(config, indent=1))
+    monkeypatch.setenv("TF_CONFIG", config if config in NO_JSON else json.dumps(config, indent=1))
     with pytest.raises(ValueError, match=f"TF_CONFIG must .*{expected}.* Received: ") as caught:
         strategies.by_name("auto")
     assert "\n" not in str(caught.value)
