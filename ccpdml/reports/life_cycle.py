@@ -1,6 +1,8 @@
 """The life of proxies, as a run recorded it: an instance at a time."""
 
 import dataclasses
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -54,14 +56,27 @@ def read(directory):
 
     Returns:
         List of `Life`, in order.
+
+    Raises:
+        ValueError: if a file cannot be read; names it.
     """
     paths = sorted(Path(directory).glob("instance_*.npz"))
     numbers = [int(path.stem.split("_")[1]) for path in paths]
-    placed = [dict(np.load(path)) for path in paths]
+    placed = [_arrays(path) for path in paths]
     end = Path(directory) / "end.npz"
     ends = [{"step": file["step"]} | _of_old(file) for file in placed[1:]]
-    ends.append(dict(np.load(end)) if end.is_file() else {})
+    ends.append(_arrays(end) if end.is_file() else {})
     return [_life(*known) for known in zip(numbers, placed, ends[: len(placed)], strict=True)]
+
+
+def _arrays(path):
+    try:
+        return dict(np.load(path))
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(
+            f"{path}: expected arrays, as this program wrote them ({error}). Remove the folder "
+            f"{path.parent}; only what it told of the proxies is lost."
+        ) from error
 
 
 def table(lives):

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from ccpdml.reports import life_cycle
 
+_SCORES = ("precision_at_1", "r_precision", "map_at_r")
+
 
 @dataclasses.dataclass(frozen=True)
 class Run:
@@ -58,7 +60,7 @@ def read(directories):
     """Reads directories of runs and of cross-validations, in the order given.
 
     Raises:
-        ValueError: if none is given, or one is not finished.
+        ValueError: if none is given, one is not finished, or a file cannot be read.
     """
     directories = [Path(directory) for directory in directories]
     if not directories:
@@ -86,7 +88,7 @@ def _read(directory, name):
     path = directory / "results.json"
     if not path.is_file():
         raise ValueError(f"A finished run has a `results.json`. Received: {directory}")
-    results = json.loads(path.read_text())
+    results = _results(path)
     if "separated" in results:
         return CrossValidation(name, directory, results, _read_folds(directory, results))
     return Run(
@@ -100,6 +102,25 @@ def _read(directory, name):
     )
 
 
+def _results(path):
+    text = path.read_text(errors="replace")
+    try:
+        results = json.loads(text)
+    except ValueError:
+        results = None
+    scores = results.get("test") if isinstance(results, dict) else None
+    is_of_run = isinstance(scores, dict) and all(
+        isinstance(scores.get(name), (int, float)) for name in _SCORES
+    )
+    if not is_of_run and not (isinstance(results, dict) and "separated" in results):
+        raise ValueError(
+            f"{path}: expected the results of a run or a cross-validation, as this program wrote "
+            "them. Remove the file and give the command of the run again: it writes them anew. "
+            f"Received: {text[:80]!r}"
+        )
+    return results
+
+
 def _read_folds(directory, results):
     folders = [
         directory / f"fold_{fold}_repeat_{repeat}"
@@ -110,7 +131,21 @@ def _read_folds(directory, results):
 
 
 def _lines(path):
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
+    return [_row(line, f"{path}, line {number}") for number, line in enumerate(lines, start=1)]
+
+
+def _row(line, place):
+    try:
+        row = json.loads(line)
+    except ValueError:
+        row = None
+    if not isinstance(row, dict):
+        raise ValueError(
+            f"{place}: expected a JSON object, as this program wrote it. Remove the line; only "
+            f"what it told is lost. Received: {line[:80]!r}"
+        )
+    return row
 
 
 def _short_names(directories):

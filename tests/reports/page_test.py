@@ -472,3 +472,23 @@ def test_the_command_writes_the_page(tmp_path):
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     subprocess.run(command, check=True, cwd=ROOT, env=environment, timeout=120)
     assert (tmp_path / "r.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("results.json", "[]"),
+        ("results.json", '{"test": '),
+        ("results.json", '{"test": {"map_at_r": null}}'),
+        ("logs/history.jsonl", "[]\n"),
+        ("logs/history.jsonl", '{"step": 1'),
+        ("logs/proxies/end.npz", "PK"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named_in_one_line(tmp_path, name, content):
+    run = make_run(tmp_path / "run")
+    (run / name).parent.mkdir(exist_ok=True)
+    (run / name).write_text(content)
+    with pytest.raises(ValueError, match=rf"{name}.*: expected .*Remove ") as caught:
+        runs.read([run])
+    assert "\n" not in str(caught.value)
