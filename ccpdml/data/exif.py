@@ -37,10 +37,10 @@ def of_jpeg(contents):
 
 def of_png(contents):
     """Orientation of the bytes of a PNG file (scalar string), int32 in 1..8."""
-    head = octets.head(contents)
+    ends = octets.ends(contents)  # The chunk stands before or behind the pixels.
     # Most have no note, and are spared the search for it.
-    is_noted = octets.has(head, _PNG[0])
-    return tf.cond(is_noted, lambda: _orientation(head, *_PNG), lambda: 1)
+    is_noted = octets.has(ends, _PNG[0])
+    return tf.cond(is_noted, lambda: _orientation(ends, *_PNG), lambda: 1)
 
 
 def of_webp(contents):

@@ -25,6 +25,13 @@ def head(contents):
     return tf.strings.substr(contents, 0, 2**16)
 
 
+def ends(contents):
+    """The first and the last 64 KiB of a file as one scalar string; all of a file of up to both."""
+    length = tf.strings.length(contents)
+    rest = tf.minimum(tf.maximum(length - 2**16, 2**16), length)
+    return tf.strings.join([head(contents), tf.strings.substr(contents, rest, 2**16)])
+
+
 def number(values, little=False):
     """The number that bytes [..., n] spell, int64 [...]; the least byte is last, or first."""
     weights = [256**i for i in range(values.shape[-1])]

@@ -1,6 +1,7 @@
 """Files show what other programs show of them: upright, in colour, on white."""
 
 import io
+import zlib
 
 import numpy as np
 import pytest
@@ -64,6 +65,19 @@ def test_images_are_turned_as_they_say(kind, orientation, picture, decode, decod
     assert np.abs(whole - seen(contents)).mean() < 3  # Decoders round JPEG differently.
     window = decode_window(contents, [5, 7, 20, 30])
     assert np.abs(window - whole[5:25, 7:37]).max() <= 4
+
+
+@pytest.mark.parametrize("shape", [(4, 6, 3), (160, 130, 3), (200, 300, 3)])
+def test_the_note_of_a_png_file_may_stand_behind_its_pixels(shape, decode):
+    noise = np.random.default_rng(0).integers(256, size=shape, dtype=np.uint8)
+    note = Image.Exif()
+    note[0x0112] = 6
+    block = b"eXIf" + note.tobytes().removeprefix(b"Exif\0\0")
+    chunk = (len(block) - 4).to_bytes(4, "big") + block + zlib.crc32(block).to_bytes(4, "big")
+    contents = written(Image.fromarray(noise), "PNG")
+    contents = contents[:-12] + chunk + contents[-12:]
+    assert (decode(contents) == seen(contents)).all()
+    assert (decode(contents) == np.rot90(noise, -1)).all()
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
