@@ -6,7 +6,8 @@ exported model, for which all of it is TensorFlow ops.
 - An image is turned as its EXIF orientation says.
 - Transparent pixels show white behind them, of GIF files black, as TensorFlow decodes these.
 - Greyscale and palettes become RGB, CMYK becomes RGB without a colour profile, of 16 bits the
-  upper 8 stay, of an animation the first picture.
+  upper 8 stay, of an animated GIF the first picture. An animated WebP is refused: TensorFlow 2.21
+  writes beyond its memory when it decodes one.
 """
 
 import functools
@@ -24,6 +25,7 @@ VERSION = 2  # One more whenever a file becomes other pixels; embeddings do not 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
 # Images as well, which TensorFlow cannot decode.
 OTHER_EXTENSIONS = (".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".jxl")
+_WEBP_ANIMATION = 2  # Of the features that a WebP file of several pictures notes.
 # One black pixel.
 _TINY_WEBP = bytes.fromhex("524946461a000000574542505650384c0e0000002f00000000071011fd0f4444ff03")
 
@@ -115,7 +117,11 @@ def _decode_png(contents):
 
 
 def _decode_webp(contents):
-    image = tf.io.decode_image(contents, expand_animations=False)
+    features = octets.read(contents, 12, 9)
+    is_extended = tf.reduce_all(features[:4] == tf.constant([*b"VP8X"], tf.int64))
+    is_animated = is_extended & (features[8] // _WEBP_ANIMATION % 2 == 1)
+    # TensorFlow is given nothing instead, which it refuses.
+    image = tf.io.decode_image(tf.where(is_animated, "", contents), expand_animations=False)
     image = tf.ensure_shape(image, [None, None, None])
     return tf.cond(tf.shape(image)[-1] == 4, lambda: _on_white(image), lambda: image)
 
@@ -161,6 +167,8 @@ def why_undecodable(contents):
         return str(error).replace("<_io.BytesIO object at ", "<").split(" <")[0]
     if image.format in ("JPEG", "PNG", "GIF"):
         return "it is damaged, or of a kind that TensorFlow cannot decode"
+    if image.format == "WEBP" and image.is_animated:
+        return _why_not_decoded("animated WebP")
     return _why_not_decoded(image.format)
 
 

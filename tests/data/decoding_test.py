@@ -139,6 +139,17 @@ def test_grey_and_palettes_become_colors(mode, kind, picture, decode):
     assert np.abs(decode(contents) - seen(contents)).max() <= 1
 
 
+@pytest.mark.parametrize("lossless", [True, False])
+def test_an_animated_webp_file_is_refused(lossless, picture, decode):
+    others = [picture.rotate(90), picture.rotate(180)]
+    options = {"save_all": True, "append_images": others, "lossless": lossless}
+    contents = written(picture, "WEBP", **options)
+    # TensorFlow writes beyond its memory if it is given one.
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        decode(contents)
+    assert "cannot decode animated WebP files; convert" in decoding.why_undecodable(contents)
+
+
 def test_of_16_bits_the_upper_ones_stay(decode):
     values = np.arange(600, dtype=np.uint16).reshape(20, 30) * 100
     assert (decode(written(Image.fromarray(values), "PNG"))[..., 0] == values >> 8).all()
