@@ -84,6 +84,8 @@ def embed_images(
             f"must end in .npz. Received: {len(images)} images, {batch_size=}, {shard_size=}, "
             f"output={str(output)!r}"
         )
+    if output.is_dir():
+        raise FileExistsError(f"{output} is there already, a folder. Choose another output.")
     before = _read_before(output, encoder, images) if output.is_file() else None
     parts = output.with_name(output.name + ".parts")
     _refuse_others(parts, encoder.info["fingerprint"])

@@ -64,7 +64,7 @@ def export(
     _check(encoder, formats, gallery, version)
     service = Service(encoder) if gallery is None else SearchService(encoder, gallery, k)
     # The second is there if an export was killed, or is somebody else's.
-    unchecked = directory.with_name(directory.name + ".unchecked")
+    unchecked = directory.parent / f"{directory.name}.unchecked"
     files.refuse_existing(directory, unchecked)
     unchecked.mkdir(parents=True)
     try:

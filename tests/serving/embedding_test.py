@@ -219,6 +219,13 @@ def test_a_folder_of_somebody_else_is_not_taken_for_one_of_parts(encoder, photos
     assert mine.read_bytes() == before
 
 
+def test_a_folder_that_is_called_like_the_output_is_told_at_once(encoder, photos, tmp_path):
+    (tmp_path / "new.npz").mkdir()
+    with pytest.raises(FileExistsError, match="new.npz is there already, a folder"):
+        embed(encoder, photos, tmp_path / "new.npz")
+    assert not (tmp_path / "new.npz.parts").exists()
+
+
 def test_two_processes_with_one_output_do_not_mix_up_their_parts(
     encoder, photos, tmp_path, monkeypatch
 ):

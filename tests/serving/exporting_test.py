@@ -153,7 +153,9 @@ def test_what_differs_is_refused_and_leaves_nothing(encoder, tmp_path, monkeypat
         serving.export(encoder, tmp_path / "out", ["tflite"], tolerance=1e-12)
 
 
-def test_what_cannot_be_exported_is_refused_before_any_work(encoder, gallery, tmp_path):
+def test_what_cannot_be_exported_is_refused_before_any_work(
+    encoder, gallery, tmp_path, monkeypatch
+):
     fixtures.make_run(tmp_path / "other", seed=1)
     other = serving.load_encoder(tmp_path / "other")
     with pytest.raises(ValueError, match="embedded with the encoder that is exported"):
@@ -166,6 +168,9 @@ def test_what_cannot_be_exported_is_refused_before_any_work(encoder, gallery, tm
         serving.export(encoder, tmp_path / "out", ["tflite"], gallery)
     with pytest.raises(FileExistsError, match="other: there already"):
         serving.export(encoder, tmp_path / "other")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileExistsError, match="there already"):
+        serving.export(encoder, ".")
     (tmp_path / "out.unchecked").mkdir()
     (tmp_path / "out.unchecked" / "letter.txt").write_text("mine")
     with pytest.raises(FileExistsError, match="out.unchecked: there already"):
