@@ -86,7 +86,10 @@ class Checkpoint(tf.keras.callbacks.Callback):
 
     def _read_newest(self):
         paths = Path(self.directory).glob("ckpt-*.index")
-        paths = sorted(paths, key=lambda path: int(path.stem.split("-")[1]), reverse=True)
+        # Others, such as copies that somebody keeps, are none of this run's.
+        steps = {path: path.stem.removeprefix("ckpt-") for path in paths}
+        steps = {path: int(step) for path, step in steps.items() if step.isdecimal()}
+        paths = sorted(steps, key=steps.get, reverse=True)
         for path in paths:
             try:
                 return self._read(path.with_suffix(""))

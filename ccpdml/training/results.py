@@ -24,8 +24,22 @@ def are_in(run_dir: str | Path) -> bool:
 
 
 def read(run_dir: str | Path) -> dict:
-    """The results of a finished run, as `write` returned them."""
-    return json.loads((Path(run_dir) / FILE_NAME).read_text())
+    """The results of a finished run, as `write` returned them.
+
+    Raises:
+        ValueError: if they cannot be read; says what to do.
+    """
+    path = Path(run_dir) / FILE_NAME
+    try:
+        results = json.loads(path.read_text())
+    except ValueError:
+        results = None
+    if not isinstance(results, dict) or "test" not in results:
+        raise ValueError(
+            f"{path}: expected the results of a finished run, as this program wrote them. Remove "
+            "the file and give the same command again: it scores the run anew."
+        )
+    return results
 
 
 def write(experiment, learner, best_step, seconds):

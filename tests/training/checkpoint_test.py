@@ -304,6 +304,7 @@ def test_a_run_asked_to_stop_in_its_last_evaluation_leaves(tmp_path):
 def test_what_a_kill_left_in_the_middle_of_a_checkpoint_is_removed(tmp_path):
     run(tmp_path)
     directory = tmp_path / "checkpoints"
+    (directory / "ckpt-99 (copy).index").touch()  # Of somebody else: neither read nor removed.
     whole = sorted(directory.iterdir())
     (directory / "ckpt-99_temp").mkdir()
     left = ["ckpt-99_temp/part-00000-of-00001.index", "ckpt-99.data-00000-of-00001"]

@@ -322,3 +322,11 @@ def test_a_terminal_is_told_whole_words(monkeypatch, capsys):
     assert command == lines[-1]
     assert all(len(line) <= 80 for line in told)
     assert told[1].startswith(" " * 11 + "classes ") or told[1].startswith(" " * 11 + "seven ")
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"steps": 5}'])
+def test_results_that_cannot_be_read_are_named(tmp_path, content):
+    (tmp_path / "results.json").write_text(content)
+    with pytest.raises(ValueError, match=r"results\.json: expected .* Remove the file") as caught:
+        training.results.read(tmp_path)
+    assert "\n" not in str(caught.value)
