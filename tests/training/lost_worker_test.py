@@ -57,7 +57,8 @@ def test_workers_that_do_not_share_a_directory_are_told(tmp_path):
     # Seconds, not a minute, as network file systems need.
     script = tmp_path / "run.py"
     script.write_text(
-        "import runpy\n"
+        "import runpy, sys\n"
+        "sys.path.insert(0, 'experiments')  # as Python does for a program\n"
         "from ccpdml.training import shared_directory\n"
         "shared_directory.SECONDS_TO_APPEAR = 1.0\n"
         "runpy.run_path('experiments/run.py', run_name='__main__')\n"
