@@ -1,15 +1,16 @@
 """The regimes of the study in small: pre-training, then a head on features, then fine-tuning."""
 
-import importlib.util
 import pathlib
 
 import gin
 import matplotlib
 import numpy as np
 import pytest
+from absl import flags
 
 from ccpdml import config, data, serving, training
 from ccpdml.serving import features
+from tests import programs
 
 ROOT = pathlib.Path(__file__).parent.parent
 TYPEFACES = pathlib.Path(matplotlib.get_data_path()) / "fonts" / "ttf"
@@ -85,30 +86,20 @@ def test_a_trained_network_goes_on_in_another_domain(pretrained, tmp_path):
     assert results["split"]["layout"] == "shifted greek"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def study():
-    spec = importlib.util.spec_from_file_location("study", ROOT / "experiments" / "study.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    with programs.imported("study.py") as program:
+        flags.FLAGS(["study.py", "--losses=ms", "--methods=pairs,ccp", "--seeds=0,1"])
+        yield program
 
 
 def test_a_difference_is_told_with_its_interval(study):
     # Mean 2, standard error 1/sqrt(3), t(.975, 2) = 4.3027: 2 -+ 2.484.
-    assert study.difference([1.0, 2.0, 3.0]) == "+2.0 (-0.5 to +4.5)"
-    assert study.difference([2.0, 2.1, 2.2]) == "**+2.1 (+1.9 to +2.3)**"
+    assert study["difference"]([1.0, 2.0, 3.0]) == "+2.0 (-0.5 to +4.5)"
+    assert study["difference"]([2.0, 2.1, 2.2]) == "**+2.1 (+1.9 to +2.3)**"
 
 
 def test_the_setting_is_chosen_on_validation_and_methods_are_compared_seed_by_seed(study):
-    from absl import flags
-
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS(["study"])
-    flags.FLAGS.losses, flags.FLAGS.methods, flags.FLAGS.seeds = (
-        ["ms"],
-        ["pairs", "ccp"],
-        ["0", "1"],
-    )
     scores = {
         ("pairs", ""): (0.4, 0.5),
         ("ccp", ""): (0.5, 0.7),
@@ -123,7 +114,7 @@ def test_the_setting_is_chosen_on_validation_and_methods_are_compared_seed_by_se
         for seed in (0, 1)
     }
     percent = {key: 100 * found["test"]["map_at_r"] for key, found in results.items()}
-    chosen = study.choose(results)
+    chosen = study["choose"](results)
     assert chosen == {("ms", "pairs"): "", ("ms", "ccp"): ""}
-    row = list(study.table(percent, chosen))[-1]
+    row = list(study["table"](percent, chosen))[-1]
     assert row == "| ms | ccp | as shipped | 55.0 ± 7.1 | +10.0 |  |"

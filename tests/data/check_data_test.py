@@ -7,15 +7,16 @@ from absl import flags
 from absl.testing import flagsaver
 
 from ccpdml.data import doctor, loading
-from experiments import check_data
+from tests import programs
 from tests.data import miniatures
 
 
 def check(**values):
     """What the command leaves with: 0, 1 or a message."""
-    flags.FLAGS.mark_as_parsed()
-    with flagsaver.flagsaver(**values), pytest.raises(SystemExit) as caught:
-        check_data.main(["check_data.py"])
+    with programs.imported("check_data.py") as program:
+        flags.FLAGS.mark_as_parsed()
+        with flagsaver.flagsaver(**values), pytest.raises(SystemExit) as caught:
+            program["main"](["check_data.py"])
     return caught.value.code
 
 

@@ -6,18 +6,17 @@ import io
 import json
 import os
 import pathlib
-import runpy
 import shutil
 import subprocess
 import sys
 
 import gin
 import pytest
-from absl import flags
 from PIL import Image
 
 from ccpdml import config, training  # noqa: F401, makes its names known to gin
 from ccpdml.reports import comparable, page, published, runs, tables
+from tests import programs
 from tests.reports import life_cycle_test
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -211,11 +210,8 @@ def test_every_published_row_names_its_gin_file():
 
 
 def test_what_the_command_takes_for_the_settings_of_a_row_is_what_a_run_keeps(tmp_path):
-    before = set(flags.FLAGS)
-    row_settings = runpy.run_path(str(ROOT / "experiments" / "report.py"))["row_settings"]
-    for flag in set(flags.FLAGS) - before:
-        delattr(flags.FLAGS, flag)
-    found = row_settings("cub_ms.gin")
+    with programs.imported("report.py") as program:
+        found = program["row_settings"]("cub_ms.gin")
     assert found["load.name"] == "'cub'"
     gin.clear_config()
     config.load([ROOT / "gin" / "cub_ms.gin"], ["data.load.fold = 2", "train.seed = 6"])

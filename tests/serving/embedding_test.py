@@ -15,6 +15,7 @@ from PIL import Image
 
 from ccpdml import data, layers, models, serving
 from ccpdml.serving import embedding
+from tests import programs
 from tests.serving import fixtures
 
 ROOT = Path(__file__).parents[2]
@@ -355,19 +356,19 @@ def test_the_command_tells_a_damaged_file_in_one_line(encoder, photos, tmp_path)
         f"--output={tmp_path / 'o.npz'}",
     ]
     with pytest.raises(SystemExit, match=r"^ERROR: .*ash/0.jpg cannot be read.*skip_unreadable"):
-        fixtures.run_program("embed.py", *flags)
+        programs.run("embed.py", *flags)
 
 
 def test_the_command_says_for_people_what_it_did(encoder, photos, tmp_path, capsys):
     output = tmp_path / "o.npz"
     flags = [f"--encoder={encoder.info['path']}", f"--images={photos}", f"--output={output}"]
-    fixtures.run_program("embed.py", *flags)
+    programs.run("embed.py", *flags)
     assert capsys.readouterr().out == (
         f"{output}: 12 images of 3 classes, 6 numbers each, normalized as in training "
         "(LipschitzNormalization). 12 embedded now.\n"
     )
     damage(photos / "ash" / "0.jpg")
-    fixtures.run_program("embed.py", *flags, "--skip_unreadable")
+    programs.run("embed.py", *flags, "--skip_unreadable")
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith(f"Left out: {photos / 'ash' / '0.jpg'}: ")
     assert second.endswith(". 0 embedded now, 11 taken over from before, 1 left out (unreadable).")
@@ -377,10 +378,10 @@ def test_lists_are_read_and_an_output_of_another_kind_is_refused(encoder, photos
     names = [f"{path.relative_to(tmp_path)}\n" for path in sorted(photos.rglob("*.png"))]
     (tmp_path / "list.txt").write_text("".join(names))
     flags = [f"--encoder={encoder.info['path']}", f"--images={tmp_path / 'list.txt'}"]
-    fixtures.run_program("embed.py", *flags, f"--output={tmp_path / 'o.npz'}")
+    programs.run("embed.py", *flags, f"--output={tmp_path / 'o.npz'}")
     assert "o.npz: 3 images, 6 numbers each" in capsys.readouterr().out
     with pytest.raises(SystemExit, match=r"`output` must end in .npz.*o.csv"):
-        fixtures.run_program("embed.py", *flags, f"--output={tmp_path / 'o.csv'}")
+        programs.run("embed.py", *flags, f"--output={tmp_path / 'o.csv'}")
 
 
 def test_an_encoder_of_before_images_were_read_otherwise_is_another(tmp_path, encoder, monkeypatch):

@@ -1,11 +1,7 @@
 """A run directory without training, and a few photographs, made in a moment."""
 
-import runpy
-from pathlib import Path
-
 import numpy as np
 import tensorflow as tf
-from absl import flags
 from PIL import Image
 
 from ccpdml import data, layers, models
@@ -13,20 +9,6 @@ from ccpdml.serving import description
 
 CLASSES = ("ash", "birch", "cedar")
 FORMATS = ("jpg", "png", "bmp", "jpg")
-
-
-def run_program(name, *arguments):
-    """Runs a program of `experiments/` in this process, which is quicker than in its own."""
-    path = Path(__file__).parents[2] / "experiments" / name
-    before = set(flags.FLAGS)
-    try:
-        program = runpy.run_path(str(path), run_name="imported")
-        rest = flags.FLAGS([name, *map(str, arguments)])
-        program["main"](rest)
-    finally:
-        flags.FLAGS.unparse_flags()
-        for flag in set(flags.FLAGS) - before:
-            delattr(flags.FLAGS, flag)
 
 
 def make_run(directory, normalization=None, view=None, channels=3, seed=0):

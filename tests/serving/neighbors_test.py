@@ -17,6 +17,7 @@ from PIL import Image
 
 from ccpdml import serving
 from ccpdml.serving import results
+from tests import programs
 from tests.serving import fixtures
 
 INFO = {"encoder": {"fingerprint": "one", "path": "nowhere"}}
@@ -326,7 +327,7 @@ def place(tmp_path_factory):
 
 
 def search(place, *flags):
-    fixtures.run_program("search.py", f"--gallery={place / 'photos.npz'}", *flags)
+    programs.run("search.py", f"--gallery={place / 'photos.npz'}", *flags)
 
 
 def test_the_encoder_of_queries_is_named_and_may_have_moved(place, tmp_path, capsys):
