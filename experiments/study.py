@@ -4,27 +4,31 @@ python experiments/study.py --regime=features                  # every method an
 python experiments/study.py --regime=glyphs --losses=ms --methods=pairs,static,ccp --seeds=0,1,2
 
 Each seed is a draw of its own: of classes, weights and batches. Methods are compared on the same
-draws, so what differs is the method. Of several settings of a method the one with the best mean
-validation score counts. Runs land in <out>/<regime>/<loss>-<method>-<setting>-<seed>; a finished
-one is not run again, a stopped one resumes, and the same command given several times at once, also
-on several machines with a common folder, shares the runs out. Writes <out>/<regime>/table.md.
+draws, so what differs is the method. Where a method has several settings (learning rate, weight of
+the pairs, ...), all of them run on one more draw, `--tuning_seed`, and the one with the best
+validation score there runs on the others. Runs land in
+<out>/<regime>/<loss>-<method>-<setting>-<seed>; a finished one is not run again, a stopped one
+resumes, and the same command given several times at once, also on several machines with a common
+folder, shares the runs out. Writes <out>/<regime>/table.md and figures.
 
 The regimes `features` and `fine_tune` start from a network that is trained once, on clean
 characters of other classes, and kept in <out>/pretrain.
 """
 
 import functools
+import itertools
 import json
-import statistics
+import os
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
+import study_tables
 import tqdm
 from absl import app, flags
-from scipy import stats
+from study_methods import METHODS, REGIMES
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("regime", "features", ["features", "fine_tune", "scratch", "glyphs"], "Which.")
@@ -32,77 +36,70 @@ flags.DEFINE_list("losses", ["ms", "c2", "c1", "triplet"], "Pair losses.")
 flags.DEFINE_list("methods", ["pairs", "static", "xbm", "ccp"], "Keys of METHODS.")
 flags.DEFINE_list("seeds", ["0", "1", "2", "3", "4"], "Draws.")
 flags.DEFINE_string("out", "runs/study", "Folder of the runs.")
+flags.DEFINE_string("tuning_seed", "5", "Draw on which settings are chosen.")
 flags.DEFINE_integer("jobs", 1, "Runs at a time.")
 flags.DEFINE_string("script", "hangul", "Script of the characters, or 'first,last' code point.")
 flags.DEFINE_multi_string("gin_bindings", [], "A binding for every run. Repeatable.")
 
 ROOT = Path(__file__).resolve().parent.parent
 ACTIVE = 73  # Exit code of run.py where another process is at work on a run.
-RATE = "tf.keras.optimizers.Adam.learning_rate"
-PERIOD = "ProxyReinitialization.period"
-PROXIES = "ChanceConstrainedLoss.proxies_per_class"
-PAIRS = "ChanceConstrainedLoss.pair_weight"
-
-# name: (gin files of the method, settings to choose from by validation: {name: bindings})
-METHODS = {
-    "pairs": (["methods/pairs"], {"": []}),
-    "static": (
-        ["methods/proxies", "methods/ccp_glyphs"],
-        {"": [], "pair_weight_1": [f"{PAIRS}=1.0"]},
-    ),
-    "static_4": (["methods/proxies", "methods/ccp_glyphs"], {"": [f"{PROXIES}=4"]}),
-    "static_1": (["methods/proxies", "methods/ccp_glyphs"], {"": [f"{PROXIES}=1"]}),
-    "xbm": (["methods/xbm", "methods/xbm_characters"], {"": []}),
-    "ccp": (
-        ["methods/ccp", "methods/ccp_glyphs", "methods/ccp_period"],
-        {"": [], "pair_weight_1": [f"{PAIRS}=1.0"]},
-    ),
-    "ccp_patience": (["methods/ccp", "methods/ccp_glyphs"], {"": []}),
-    "ccp_growing": (
-        ["methods/ccp", "methods/ccp_glyphs", "methods/ccp_period"],
-        {"": [f"{PERIOD}=(3, 6, 12, 24)"]},
-    ),
-    **{
-        f"ccp_period_{n}": (
-            ["methods/ccp", "methods/ccp_glyphs", "methods/ccp_period"],
-            {"": [f"{PERIOD}={n}"]},
-        )
-        for n in (1, 2, 5, 10)
-    },
-}
-# regime: gin files of data and network, before those of loss and method
-REGIMES = {
-    "features": ["datasets/features", "regimes/features"],
-    "fine_tune": ["datasets/characters", "regimes/fine_tune"],
-    "scratch": ["datasets/characters", "regimes/scratch"],
-    "glyphs": ["datasets/glyphs"],
-}
 PRETRAIN_CLASSES, CLASSES_PER_DRAW = 1000, 600
 
 
+class Key(NamedTuple):
+    """One run. `loss` is empty where the method brings its own."""
+
+    loss: str
+    method: str
+    setting: str
+    seed: str
+
+    @property
+    def place(self):
+        return Path(FLAGS.out) / FLAGS.regime / "-".join(filter(None, self))
+
+
 def main(_):
-    folder = Path(FLAGS.out) / FLAGS.regime
-    keys = [
-        (loss, method, setting, seed)
-        for loss in FLAGS.losses
-        for method in FLAGS.methods
-        for setting in METHODS[method][1]
-        for seed in FLAGS.seeds
-    ]
-    places = {key: folder / "-".join(filter(None, key)) for key in keys}
+    if FLAGS.tuning_seed in FLAGS.seeds:
+        raise app.UsageError("--tuning_seed must not be one of --seeds: it chooses the settings.")
     if FLAGS.regime in ("features", "fine_tune"):
         finish({pretrained(): pretraining})
-    finish({place: functools.partial(command, key, place) for key, place in places.items()})
-    write(folder, {key: _results(place) for key, place in places.items()})
+    chosen = choose()
+    keys = [Key(*name, chosen[name], seed) for name in chosen for seed in FLAGS.seeds]
+    finish({key.place: functools.partial(command, key) for key in keys})
+    runs = {(loss, method): _draws(loss, method, chosen[loss, method]) for loss, method in chosen}
+    study_tables.write(Path(FLAGS.out) / FLAGS.regime, runs)
 
 
-def command(key, place):
+def choose():
+    """{(loss, method): the setting with the best validation score on the tuning draw}."""
+    candidates = {}
+    for loss, method in itertools.product(FLAGS.losses, FLAGS.methods):
+        found = METHODS[method]
+        base = found.tuned_as or method
+        candidates["" if found.has_loss else loss, method] = [
+            Key("" if found.has_loss else loss, base, setting, FLAGS.tuning_seed)
+            for setting in METHODS[base].settings(FLAGS.regime)
+        ]
+    trials = [key for keys in candidates.values() for key in keys if len(keys) > 1]
+    finish({key.place: functools.partial(command, key) for key in trials})
+    return {name: _best(keys).setting for name, keys in candidates.items()}
+
+
+def _best(keys):
+    if len(keys) == 1:
+        return keys[0]
+    return max(keys, key=lambda key: _results(key)["validation"]["map_at_r"])
+
+
+def command(key):
     """The command line of one run."""
-    loss, method, setting, seed = key
-    files, settings = METHODS[method]
-    bindings = [*settings[setting], f"train.seed={seed}", "train.tensorboard=False"]
-    files = [*REGIMES[FLAGS.regime], f"losses/{loss}", *files]
-    return [*_command(files, place), *_bindings(bindings), *_data(int(seed))]
+    method = METHODS[key.method]
+    own = method.settings(FLAGS.regime)[key.setting]
+    bindings = [*own, f"train.seed={key.seed}", "train.tensorboard=False"]
+    loss = [f"losses/{key.loss}"] if key.loss else []
+    files = [*REGIMES[FLAGS.regime], *loss, *method.files]
+    return [*_command(files, key.place), *_bindings(bindings), *_data(int(key.seed))]
 
 
 def _data(seed):
@@ -173,7 +170,8 @@ def finish(runs):
         while waiting and len(active) < FLAGS.jobs:
             place, make = waiting.pop(0)
             log = open(_log(place), "ab")  # noqa: SIM115  (as long as the process)
-            active[subprocess.Popen(make(), stdout=log, stderr=log)] = (place, make)
+            process = subprocess.Popen(make(), stdout=log, stderr=log, env=_environment())
+            active[process] = (place, make)
         for process in [process for process in active if process.poll() is not None]:
             run = active.pop(process)
             if process.returncode == ACTIVE:
@@ -185,6 +183,12 @@ def finish(runs):
         waiting = [run for run in waiting if not _is_done(run[0])]
         time.sleep(0.2)
     bar.close()
+
+
+def _environment():
+    """Cores are shared among the runs: with a pool of all of them each, they would fight."""
+    threads = str(max(1, (os.cpu_count() or 1) // FLAGS.jobs))
+    return os.environ | {"TF_NUM_INTRAOP_THREADS": threads, "OMP_NUM_THREADS": threads}
 
 
 def _log(place):
@@ -202,71 +206,22 @@ def _call(line):
         raise SystemExit(f"{' '.join(line)}\n{done.stderr[-2000:]}")
 
 
-def _results(place):
-    return json.loads((place / "results.json").read_text())
+def _draws(loss, method, setting):
+    keys = [Key(loss, method, setting, seed) for seed in FLAGS.seeds]
+    return study_tables.Draws(
+        setting,
+        [100.0 * _results(key)["test"]["map_at_r"] for key in keys],
+        [_history(key) for key in keys],
+    )
 
 
-def write(folder, results):
-    """Writes and prints the table.
-
-    Args:
-        folder: of the regime.
-        results: {(loss, method, setting, seed): what results.json holds}.
-    """
-    scores = {key: 100.0 * found["test"]["map_at_r"] for key, found in results.items()}
-    lines = list(table(scores, choose(results)))
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "table.md").write_text("\n".join(lines) + "\n")
-    print("\n".join(lines))
+def _history(key):
+    lines = (key.place / "logs" / "history.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
 
 
-def choose(results):
-    """{(loss, method): the setting with the best mean validation score}."""
-
-    def validation(loss, method, setting):
-        found = [results[loss, method, setting, seed] for seed in FLAGS.seeds]
-        return statistics.mean(each["validation"]["map_at_r"] for each in found)
-
-    return {
-        (loss, method): max(METHODS[method][1], key=functools.partial(validation, loss, method))
-        for loss in FLAGS.losses
-        for method in FLAGS.methods
-    }
-
-
-def table(scores, chosen):
-    """Lines of Markdown: test MAP@R of each method, and what it is above each other one.
-
-    Args:
-        scores: {(loss, method, setting, seed): percent}.
-        chosen: {(loss, method): setting}.
-    """
-    methods = FLAGS.methods
-    yield "| loss | method | setting | test MAP@R |" + "".join(f" over {m} |" for m in methods)
-    yield "| --- " * (4 + len(methods)) + "|"
-    for (loss, method), setting in chosen.items():
-        own = [scores[loss, method, setting, seed] for seed in FLAGS.seeds]
-        cells = [loss, method, setting or "as shipped", _mean(own)]
-        for other in methods:
-            rival = [scores[loss, other, chosen[loss, other], seed] for seed in FLAGS.seeds]
-            same = other == method
-            cells.append("" if same else difference(np.subtract(own, rival)))
-        yield f"| {' | '.join(cells)} |"
-
-
-def _mean(values):
-    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.1f}{spread}"
-
-
-def difference(values):
-    """Mean of paired differences, and its 95 % interval (Student's t); bold if all above 0."""
-    mean = np.mean(values)
-    if len(values) < 2 or np.ptp(values) == 0:
-        return f"{mean:+.1f}"
-    low, high = stats.t.interval(0.95, len(values) - 1, loc=mean, scale=stats.sem(values))
-    text = f"{mean:+.1f} ({low:+.1f} to {high:+.1f})"
-    return f"**{text}**" if low > 0 else text
+def _results(key):
+    return json.loads((key.place / "results.json").read_text())
 
 
 if __name__ == "__main__":

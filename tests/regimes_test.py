@@ -1,5 +1,6 @@
 """The regimes of the study in small: pre-training, then a head on features, then fine-tuning."""
 
+import json
 import pathlib
 
 import gin
@@ -87,34 +88,84 @@ def test_a_trained_network_goes_on_in_another_domain(pretrained, tmp_path):
 
 
 @pytest.fixture
-def study():
+def study(tmp_path):
     with programs.imported("study.py") as program:
-        flags.FLAGS(["study.py", "--losses=ms", "--methods=pairs,ccp", "--seeds=0,1"])
+        flags.FLAGS(
+            [
+                "study.py",
+                "--losses=ms",
+                "--methods=pairs,ccp,ccp_period_10,proxy_nca",
+                "--seeds=0,1",
+                "--regime=fine_tune",
+                f"--out={tmp_path}",
+            ]
+        )
         yield program
 
 
-def test_a_difference_is_told_with_its_interval(study):
+def finished(study, loss, method, setting, seed, test, validation):
+    """Leaves what a finished run leaves; re-initialized proxies, if it is CCP."""
+    place = study["Key"](loss, method, setting, seed).place
+    (place / "logs").mkdir(parents=True)
+    results = {"test": {"map_at_r": test}, "validation": {"map_at_r": validation}}
+    (place / "results.json").write_text(json.dumps(results))
+    rows = [{"step": step, "val_map_at_r": validation} for step in (100, 200)]
+    if method.startswith("ccp"):
+        rows[1] |= {"covering_radius_before": 0.5, "covering_radius_after": 0.3}
+    (place / "logs" / "history.jsonl").write_text("".join(f"{json.dumps(r)}\n" for r in rows))
+
+
+def test_differences_are_told_with_their_intervals(study):
     # Mean 2, standard error 1/sqrt(3), t(.975, 2) = 4.3027: 2 -+ 2.484.
-    assert study["difference"]([1.0, 2.0, 3.0]) == "+2.0 (-0.5 to +4.5)"
-    assert study["difference"]([2.0, 2.1, 2.2]) == "**+2.1 (+1.9 to +2.3)**"
+    assert study["study_tables"].difference([1.0, 2.0, 3.0]) == "+2.0 (-0.5 to +4.5)"
+    assert study["study_tables"].difference([2.0, 2.1, 2.2]) == "**+2.1 (+1.9 to +2.3)**"
 
 
-def test_the_setting_is_chosen_on_validation_and_methods_are_compared_seed_by_seed(study):
-    scores = {
-        ("pairs", ""): (0.4, 0.5),
-        ("ccp", ""): (0.5, 0.7),
-        ("ccp", "pair_weight_1"): (0.9, 0.6),
+def test_settings_are_chosen_on_a_draw_of_their_own_and_methods_compared_draw_by_draw(
+    study, tmp_path, capsys
+):
+    tuning = {
+        ("ms", "pairs"): {"rate=1e-3": 0.5, "rate=3e-3": 0.4},
+        ("ms", "ccp"): {
+            "rate=1e-3": 0.4,
+            "rate=3e-3": 0.3,
+            "rate=1e-3,pair_weight=1": 0.45,
+            "rate=3e-3,pair_weight=1": 0.7,
+        },
+        ("", "proxy_nca"): {
+            "rate=1e-3": 0.4,
+            "rate=3e-3": 0.3,
+            "rate=1e-3,proxy_rate=10": 0.45,
+            "rate=3e-3,proxy_rate=10": 0.4,
+        },
     }
-    results = {
-        ("ms", *key, str(seed)): {
-            "test": {"map_at_r": test + 0.1 * seed},
-            "validation": {"map_at_r": validation},
-        }
-        for key, (test, validation) in scores.items()
-        for seed in (0, 1)
-    }
-    percent = {key: 100 * found["test"]["map_at_r"] for key, found in results.items()}
-    chosen = study["choose"](results)
-    assert chosen == {("ms", "pairs"): "", ("ms", "ccp"): ""}
-    row = list(study["table"](percent, chosen))[-1]
-    assert row == "| ms | ccp | as shipped | 55.0 ± 7.1 | +10.0 |  |"
+    for (loss, method), settings in tuning.items():
+        for setting, validation in settings.items():
+            finished(study, loss, method, setting, "5", 0.99, validation)
+    for seed in (0, 1):
+        gain = 0.1 * seed
+        finished(study, "ms", "pairs", "rate=1e-3", str(seed), 0.4 + gain, 0.1)
+        finished(study, "", "proxy_nca", "rate=1e-3,proxy_rate=10", str(seed), 0.45, 0.1)
+        for method, test in (("ccp", 0.5), ("ccp_period_10", 0.3)):
+            setting = "rate=3e-3,pair_weight=1"
+            finished(study, "ms", method, setting, str(seed), test + gain, 0.1)
+    finished(study, "", "pretrain", "", "", 0.0, 0.0)
+    (tmp_path / "fine_tune" / "pretrain").rename(tmp_path / "pretrain")
+    study["main"](None)
+    table = (tmp_path / "fine_tune" / "table.md").read_text()
+    assert table == capsys.readouterr().out
+    assert (
+        "| ms | ccp | rate=3e-3,pair_weight=1 | 55.0 ± 7.1 | +10.0 |  | +20.0 | "
+        "+10.0 (-53.5 to +73.5) |" in table
+    )
+    assert "| its own | proxy_nca | rate=1e-3,proxy_rate=10 | 45.0 ± 0.0 |  |  |  |  |" in table
+    drawn = {path.name for path in (tmp_path / "fine_tune").glob("*.png")}
+    assert drawn == {"validation.png", "covering_radius.png", "gains.png"}
+
+
+def test_every_method_of_the_study_binds_what_exists(study):
+    for method in study["METHODS"].values():
+        gin.clear_config()
+        *_, bindings = method.settings("fine_tune").values()
+        files = [*study["REGIMES"]["fine_tune"], "losses/ms", *method.files]
+        config.load([ROOT / "gin" / f"{file}.gin" for file in files], bindings)
