@@ -167,5 +167,6 @@ def test_every_method_of_the_study_binds_what_exists(study):
     for method in study["METHODS"].values():
         gin.clear_config()
         *_, bindings = method.settings("fine_tune").values()
-        files = [*study["REGIMES"]["fine_tune"], "losses/ms", *method.files]
+        loss = [] if method.has_loss else ["losses/ms"]
+        files = [*study["REGIMES"]["fine_tune"], *loss, *method.files]
         config.load([ROOT / "gin" / f"{file}.gin" for file in files], bindings)
