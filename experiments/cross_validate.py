@@ -115,12 +115,13 @@ def finish(run_dir, fold, repeat):
 def score(run_dir):
     """The table of all runs, which holds nothing that differs from one time to the next."""
     from ccpdml import protocols
+    from ccpdml.reports import records
 
     folders = [
         [folder_of(run_dir, fold, repeat) for fold in range(FLAGS.folds)]
         for repeat in range(FLAGS.repeats)
     ]
-    runs = [[json.loads((f / "results.json").read_text()) for f in row] for row in folders]
+    runs = [[records.read_results(f / records.RESULTS) for f in row] for row in folders]
     tests = {json.dumps(run["split"]["data"]["parts"]["test"]) for row in runs for run in row}
     if len(tests) > 1:
         raise SystemExit(
@@ -156,9 +157,11 @@ def sides(stored):
 
 def table(results):
     """The means and spreads, in percent, as lines."""
-    yield f"{'':<14}" + "".join(f"{name:>30}" for name in ("MAP@R", "P@1", "P@R"))
+    from ccpdml.metrics import names
+
+    yield f"{'':<14}" + "".join(f"{label:>30}" for label in names.LABELS.values())
     for kind in ("separated", "concatenated"):
-        cells = [results[kind][name] for name in ("map_at_r", "precision_at_1", "r_precision")]
+        cells = [results[kind][name] for name in names.LABELS]
         yield f"{kind:<14}" + "".join(f"{spell(cell):>30}" for cell in cells)
     yield "mean ± standard deviation over repeats [95 % confidence interval of the mean]"
 

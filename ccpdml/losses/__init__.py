@@ -7,6 +7,7 @@ A pair loss maps (distances, positive, negative) to a scalar. A criterion maps
 from ccpdml.losses.addons import AddonsLoss
 from ccpdml.losses.ccp import ChanceConstrainedLoss
 from ccpdml.losses.compare import BatchPairs, InBatch, compare
+from ccpdml.losses.contracts import WithPairLoss, WithProxies
 from ccpdml.losses.contrastive import ContrastiveLoss, CosineContrastiveLoss
 from ccpdml.losses.criterion import Criterion
 from ccpdml.losses.cross_batch_memory import CrossBatchMemory
@@ -51,5 +52,7 @@ __all__ = [
     "SoftTripleLoss",
     "TripletLoss",
     "VirtualSoftmaxLoss",
+    "WithPairLoss",
+    "WithProxies",
     "compare",
 ]

@@ -1,7 +1,17 @@
-"""Exact retrieval metrics in bounded memory, and diagnostics of the geometry; NumPy only."""
+"""Exact retrieval metrics in bounded memory, diagnostics of the geometry; no TensorFlow."""
 
-from ccpdml.metrics import collapse, geometry
+from ccpdml.metrics import collapse, geometry, names
 from ccpdml.metrics.exact import average, per_query, retrieval
 from ccpdml.metrics.search import nearest
+from ccpdml.metrics.summary import summarize
 
-__all__ = ["average", "collapse", "geometry", "nearest", "per_query", "retrieval"]
+__all__ = [
+    "average",
+    "collapse",
+    "geometry",
+    "names",
+    "nearest",
+    "per_query",
+    "retrieval",
+    "summarize",
+]

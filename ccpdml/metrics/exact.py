@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ccpdml.metrics import arrays, scoring, search
+from ccpdml.metrics import arrays, names, scoring, search
 from ccpdml.metrics import matches as matching
 
 
@@ -40,10 +40,10 @@ def retrieval(
         per_class: whether to add averages over each class of queries.
 
     Returns:
-        Dict of floats 'precision_at_1', 'r_precision', 'mean_average_precision_at_r', 'recall_at_K'
-        for each K, and ints 'num_queries' (averaged over) and 'num_lone_queries' (without a match,
-        excluded). With `per_class` also 'per_class': 'labels' [num_classes], 'num_queries' and an
-        array [num_classes] per metric.
+        `names.Scores`: floats 'precision_at_1', 'r_precision', 'mean_average_precision_at_r' (also
+        found as 'map_at_r', its key elsewhere), 'recall_at_K' for each K, and ints 'num_queries'
+        (averaged over) and 'num_lone_queries' (without a match, excluded). With `per_class` also
+        'per_class': 'labels' [num_classes], 'num_queries' and an array [num_classes] per metric.
 
     Raises:
         ValueError: for wrong shapes, values that are not finite, K < 1, or if no query has a match.
@@ -80,7 +80,7 @@ def average(values: dict, labels: npt.ArrayLike | None = None) -> dict:
     if labels is not None:
         labels = arrays.labels(labels, len(has_match), "labels")
         result["per_class"] = _class_averages(scores, labels[has_match])
-    return result
+    return names.Scores(result)
 
 
 def per_query(
@@ -120,17 +120,17 @@ def per_query(
     matches = matching.Matches(query, gallery, excluded, query_labels, gallery_labels)
     matches = matches.take(np.arange(len(query))[part])
     cutoffs = sorted(set(recall_at))
-    values = {name: np.full(len(matches.counts), np.nan) for name in scoring.names(cutoffs)}
+    values = {name: np.full(len(matches.counts), np.nan) for name in names.keys(cutoffs)}
     scored = np.flatnonzero(matches.counts)
     if scored.size:
         scores = scoring.scores(matches.take(scored), cutoffs, max_memory_bytes)
         for name, score in scores.items():
             values[name][scored] = score
-    return values | {"num_matches": matches.counts}
+    return names.Scores(values | {"num_matches": matches.counts})
 
 
 def _class_averages(scores, labels):
-    names, rows = np.unique(labels, return_inverse=True)
+    classes, rows = np.unique(labels, return_inverse=True)
     counts = np.bincount(rows)
     averages = {name: np.bincount(rows, score) / counts for name, score in scores.items()}
-    return {"labels": names, "num_queries": counts} | averages
+    return {"labels": classes, "num_queries": counts} | averages

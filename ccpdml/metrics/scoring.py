@@ -5,14 +5,6 @@ import numpy as np
 from ccpdml.metrics import scan
 
 
-def names(recall_at):
-    """Names of the scores, R@K for each K of `recall_at`."""
-    return [
-        *("precision_at_1", "r_precision", "mean_average_precision_at_r"),
-        *(f"recall_at_{k}" for k in recall_at),
-    ]
-
-
 def scores(matches, recall_at, max_memory_bytes):
     """Each metric of each query.
 
@@ -22,7 +14,7 @@ def scores(matches, recall_at, max_memory_bytes):
         max_memory_bytes: as of `scan.scan`.
 
     Returns:
-        Dict of float64 [num_queries] by the names of `metrics.retrieval`.
+        Dict of float64 [num_queries] by the keys of `names`.
     """
     few = matches.counts < recall_at[-1]
     reach = matches.nearest_squared_distances(few) if few.any() else None
@@ -53,7 +45,7 @@ def _score_block(matches, found, recall_at):
     return {
         "precision_at_1": hits[starts].astype(np.float64),
         "r_precision": np.add.reduceat(hits, starts, dtype=np.float64) / sizes,
-        "mean_average_precision_at_r": np.add.reduceat(hits * hits_so_far / ranks, starts) / sizes,
+        "map_at_r": np.add.reduceat(hits * hits_so_far / ranks, starts) / sizes,
         "first_match": first,
         "unsure": unsure,
     }

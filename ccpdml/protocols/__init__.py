@@ -1,5 +1,6 @@
 """The evaluation protocol: models of several folds, scored apart and together."""
 
-from ccpdml.protocols.folds import concatenated, separated, summarize
+from ccpdml.metrics import summarize
+from ccpdml.protocols.folds import concatenated, separated
 
 __all__ = ["concatenated", "separated", "summarize"]

@@ -13,35 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import tqdm
-from scipy import stats
 
 from ccpdml import metrics
-
-SCORES = {
-    "map_at_r": "mean_average_precision_at_r",
-    "precision_at_1": "precision_at_1",
-    "r_precision": "r_precision",
-}
-
-
-def summarize(values: Sequence[float], confidence: float = 0.95) -> dict:
-    """Mean, spread and confidence interval of a few scores.
-
-    Args:
-        values: scores, floats.
-        confidence: of the interval by Student's t, float in 0..1.
-
-    Returns:
-        Dict with `mean`, `std` (sample standard deviation), `low`, `high` and `count`; the last
-        three numbers are None where there is one value only.
-    """
-    values = np.asarray(values, np.float64)
-    mean, count = float(values.mean()), len(values)
-    if count == 1:
-        return {"mean": mean, "std": None, "low": None, "high": None, "count": 1}
-    std = float(values.std(ddof=1))
-    reach = float(stats.t.ppf(0.5 + confidence / 2, count - 1)) * std / np.sqrt(count)
-    return {"mean": mean, "std": std, "low": mean - reach, "high": mean + reach, "count": count}
 
 
 def separated(runs: Sequence[Sequence[dict]]) -> dict:
@@ -54,8 +27,8 @@ def separated(runs: Sequence[Sequence[dict]]) -> dict:
         Dict from score name to `summarize`.
     """
     return {
-        name: summarize([np.mean([run["test"][name] for run in folds]) for folds in runs])
-        for name in SCORES
+        name: metrics.summarize([np.mean([run["test"][name] for run in folds]) for folds in runs])
+        for name in metrics.names.LABELS
     }
 
 
@@ -105,14 +78,14 @@ def concatenated(
         ]
         given = () if gallery is None else (sides[1], gallery_labels)
         scores = metrics.retrieval(sides[0], labels, *given)
-        return {short: scores[name] for short, name in SCORES.items()}
+        return {name: scores[name] for name in metrics.names.LABELS}
 
     unmixed, mixed = _choices(len(embeddings), len(embeddings[0]), max_choices)
     scores = [score(choice) for choice in tqdm.tqdm(unmixed + mixed, "concatenations")]
     summary = {}
-    for name in SCORES:
+    for name in metrics.names.LABELS:
         values = [each[name] for each in scores]
-        summary[name] = summarize(values[: len(unmixed)]) | {"choices": _spread(values)}
+        summary[name] = metrics.summarize(values[: len(unmixed)]) | {"choices": _spread(values)}
     return summary
 
 

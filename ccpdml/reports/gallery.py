@@ -109,7 +109,7 @@ def best_and_worst(scores, labels, num_best, num_worst):
     """Queries to show: those with the highest scores, best first, and the lowest, worst first.
 
     Args:
-        scores: float [num_queries], such as 'mean_average_precision_at_r' of
+        scores: float [num_queries], such as 'map_at_r' of
             `metrics.per_query`; NaN (no match) is never chosen.
         labels: [num_queries]; of a class at most one query is chosen for each end.
         num_best, num_worst: ints.

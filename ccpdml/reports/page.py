@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ccpdml import files
+from ccpdml.metrics import names
 from ccpdml.reports import comparisons, figures, life_cycle, markup, runs, tables
 
 TITLE = "Retrieval results"
@@ -158,7 +159,7 @@ def _run(run):
     return [
         *alarms,
         _scores(run.results),
-        markup.facts(_facts(run.results)),
+        markup.facts(_facts(run)),
         markup.figures(curves),
         *(_lives(run.lives) if run.lives else _instances(run.history)),
         markup.figures(galleries),
@@ -178,7 +179,7 @@ def _folds(validation):
     shared = {"folds": validation.results["folds"], "repeats": repeats}
     shared["choices of one repeat per fold"] = _choices(validation.results["concatenated"])
     of_one = ("fold", "seed", "best step", "wall time")
-    shared |= _facts(validation.runs[0].results) | dict.fromkeys(of_one)
+    shared |= _facts(validation.runs[0]) | dict.fromkeys(of_one)
     columns = ["fold", "repeat", *tables.METRICS.values(), "best step"]
     return [
         markup.facts(shared),
@@ -200,25 +201,28 @@ def _choices(concatenated):
 def _scores(results):
     """A table of test and validation scores."""
     sets = {"test": results["test"], "validation": results.get("validation", {})}
-    names = {"map_at_r": "MAP@R", "precision_at_1": "P@1", "r_precision": "P@R"}
-    names |= {name: f"R@{name.split('_')[-1]}" for name in results["test"] if "recall_at" in name}
+    keys = names.present(results["test"])
     rows = [
-        [title, *(f"{100 * scores[name]:.2f}" if name in scores else "" for name in names)]
+        [title, *(f"{100 * scores[key]:.2f}" if key in scores else "" for key in keys)]
         for title, scores in sets.items()
         if scores
     ]
-    return markup.table(("", *names.values()), rows, "narrow")
+    return markup.table(("", *map(names.label, keys)), rows, "narrow")
 
 
-def _facts(results):
+def _facts(run):
     """What a run was, by name; None for what it does not tell."""
+    results, ran = run.results, run.ran
     split = results.get("split", {})
     return {
         "data set": results["dataset"],
         **{f"{part} set": _joined(count) for part, count in split.get("counts", {}).items()},
-        "fold": split.get("fold"),
+        "backbone": ran.backbone,
+        "embedding size": ran.dim,
+        "proxies per class": ran.proxies_per_class,
+        "fold": ran.fold,
         "selected on": results.get("selected_on"),
-        "seed": results.get("seed"),
+        "seed": ran.seed,
         "steps": results.get("steps"),
         "best step": results.get("best_step"),
         **results.get("versions", {}),

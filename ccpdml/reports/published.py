@@ -4,7 +4,8 @@ import csv
 import functools
 from pathlib import Path
 
-DIM = 128
+from ccpdml.metrics import names
+
 LOSSES = {
     "CosineContrastiveLoss": "C1",
     "ContrastiveLoss": "C2",
@@ -32,14 +33,15 @@ def rows():
         return tuple(_typed(row) for row in csv.DictReader(file))
 
 
-def find(dataset, method, dim=DIM):
+def find(dataset, method, dim):
     """The published row of a method, or None.
 
     Args:
         dataset: 'cub', 'cars', 'sop' or 'inshop'; others were not published.
         method: name as in the supplement, such as 'MS-CCP-L'; 'SoftTriple' finds the variant
             (-S or -L) that the supplement gives for the data set.
-        dim: 128 (mean of four models) or 512 (their concatenation).
+        dim: 128 (mean of four models) or 512 (their concatenation); None, where it is not known
+            what was run, finds nothing.
     """
     for row in rows():
         name = row["method"]
@@ -49,27 +51,17 @@ def find(dataset, method, dim=DIM):
     return None
 
 
-def dim(results, config):
-    """Embedding size of a run: what it says, else what its configuration says, else None."""
-    bound = config.get("build_encoder.embedding_size", "")
-    return results.get("dim", int(bound) if bound.isdigit() else None)
-
-
-def method_name(results, config):
+def method_name(ran):
     """The supplement's name of what a run trained.
 
     Args:
-        results: dict of `results.json`; a 'method' that is no criterion of ours is kept.
-        config: gin bindings of the run. With one problem instance for ever the proxies are
-            static, which the supplement does not have.
+        ran: `statements.Statement`; a criterion that is none of ours is kept. The supplement has no
+            static proxies, which never move to another core-set.
     """
-    method = results.get("method", "?")
-    loss = LOSSES.get(results.get("loss"), results.get("loss"))
-    name = CRITERIA.get(method, method).format(loss=loss)
-    is_static = config.get("ProxyReinitialization.max_instances") == "1"
-    return name.replace("-CCP-L", ", static proxies") if is_static else name
+    name = CRITERIA.get(ran.criterion, ran.criterion).format(loss=LOSSES.get(ran.loss, ran.loss))
+    return name.replace("-CCP-L", ", static proxies") if ran.is_static else name
 
 
 def _typed(row):
-    numbers = {name: float(row[name]) for name in ("precision_at_1", "r_precision", "map_at_r")}
+    numbers = {name: float(row[name]) for name in names.LABELS}
     return row | numbers | {"dim": int(row["dim"])}

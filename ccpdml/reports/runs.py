@@ -1,12 +1,9 @@
 """What finished runs left in their directories."""
 
 import dataclasses
-import json
 from pathlib import Path
 
-from ccpdml.reports import life_cycle
-
-_SCORES = ("precision_at_1", "r_precision", "map_at_r")
+from ccpdml.reports import life_cycle, records, statements
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +28,11 @@ class Run:
     figures: list
     lives: list
 
+    @property
+    def ran(self):
+        """What it was, a `statements.Statement`."""
+        return statements.of(self.results, self.config)
+
 
 @dataclasses.dataclass(frozen=True)
 class CrossValidation:
@@ -54,6 +56,12 @@ class CrossValidation:
         """The bindings that all runs share."""
         first, *others = [run.config for run in self.runs]
         return {k: v for k, v in first.items() if all(other.get(k) == v for other in others)}
+
+    @property
+    def ran(self):
+        """What every run of it was, a `statements.Statement` without seed and fold."""
+        told = self.runs[0].results | self.results
+        return statements.of(told, self.config).of_any_repeat
 
 
 def read(directories):
@@ -85,40 +93,21 @@ def bindings_of(text: str) -> dict:
 
 
 def _read(directory, name):
-    path = directory / "results.json"
+    path = directory / records.RESULTS
     if not path.is_file():
-        raise ValueError(f"A finished run has a `results.json`. Received: {directory}")
-    results = _results(path)
+        raise ValueError(f"A finished run has a `{records.RESULTS}`. Received: {directory}")
+    results = records.read_results(path)
     if "separated" in results:
         return CrossValidation(name, directory, results, _read_folds(directory, results))
     return Run(
         name=name,
         directory=directory,
         results=results,
-        history=_lines(directory / "logs" / "history.jsonl"),
+        history=records.read_history(directory / "logs" / "history.jsonl", is_over=True),
         config=bindings(directory / "config.gin"),
         figures=sorted((directory / "figures").glob("*.png")),
         lives=life_cycle.read(directory / "logs" / "proxies"),
     )
-
-
-def _results(path):
-    text = path.read_text(errors="replace")
-    try:
-        results = json.loads(text)
-    except ValueError:
-        results = None
-    scores = results.get("test") if isinstance(results, dict) else None
-    is_of_run = isinstance(scores, dict) and all(
-        isinstance(scores.get(name), (int, float)) for name in _SCORES
-    )
-    if not is_of_run and not (isinstance(results, dict) and "separated" in results):
-        raise ValueError(
-            f"{path}: expected the results of a run or a cross-validation, as this program wrote "
-            "them. Remove the file and give the command of the run again: it writes them anew. "
-            f"Received: {text[:80]!r}"
-        )
-    return results
 
 
 def _read_folds(directory, results):
@@ -128,24 +117,6 @@ def _read_folds(directory, results):
         for repeat in range(results["repeats"])
     ]
     return [_read(folder, folder.name) for folder in folders]
-
-
-def _lines(path):
-    lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
-    return [_row(line, f"{path}, line {number}") for number, line in enumerate(lines, start=1)]
-
-
-def _row(line, place):
-    try:
-        row = json.loads(line)
-    except ValueError:
-        row = None
-    if not isinstance(row, dict):
-        raise ValueError(
-            f"{place}: expected a JSON object, as this program wrote it. Remove the line; only "
-            f"what it told is lost. Received: {line[:80]!r}"
-        )
-    return row
 
 
 def _short_names(directories):

@@ -2,12 +2,10 @@
 
 import dataclasses
 
-import numpy as np
-from scipy import special
-
+from ccpdml import metrics
 from ccpdml.reports import comparable, published, runs, spreadsheets
 
-METRICS = {"precision_at_1": "P@1", "r_precision": "P@R", "map_at_r": "MAP@R"}
+METRICS = metrics.names.LABELS
 BAND = 1.0  # points of MAP@R: the supplement gives no deviations, so this is our choice
 COLUMNS = ("run", "data set", "method", "dim", *METRICS.values())
 COMPARED = ("published", "difference", "verdict")
@@ -146,31 +144,31 @@ def _key(item):
     if is_cross_validation(item):
         return item.name
     same = {k: v for k, v in item.config.items() if not k.lower().endswith(REPEATED)}
-    told = ("dataset", "method", "loss", "dim", "selected_on")
+    told = ("dataset", "selected_on")
     results = {name: item.results.get(name) for name in told}
     split = item.results.get("split", {})
     # The test set is that of every fold; two folders of the same settings are two data sets.
     test = split.get("counts", {}).get("test"), split.get("data", {}).get("parts", {}).get("test")
-    return repr((same, results, test, split.get("closed_set")))
+    return repr((same, item.ran.of_any_repeat, results, test, split.get("closed_set")))
 
 
 def _of_runs(group, settings):
     first, *others = group
-    scores = {name: [100.0 * run.results["test"][name] for run in group] for name in METRICS}
+    summaries = {
+        name: metrics.summarize([run.results["test"][name] for run in group]) for name in METRICS
+    }
     return _entry(
         group,
         settings,
         name=first.name + (f" + {len(others)}" if others else ""),
-        dim=published.dim(first.results, first.config),
-        means={name: float(np.mean(values)) for name, values in scores.items()},
-        margins={name: _margin(values) for name, values in scores.items()},
-        count=len(group),
+        dim=first.ran.dim,
+        summaries=summaries,
     )
 
 
 def _of_folds(validation, settings):
     """The models on their own, and put side by side."""
-    dim = published.dim(validation.results, validation.config)
+    dim = validation.ran.dim
     together = None if dim is None else dim * validation.results["folds"]
     dims = {"separated": dim, "concatenated": together}
     summaries = {kind: validation.results[kind] for kind in dims}
@@ -180,33 +178,27 @@ def _of_folds(validation, settings):
             settings,
             name=f"{validation.name}, {kind}",
             dim=dims[kind],
-            means={name: 100.0 * summary[name]["mean"] for name in METRICS},
-            margins={name: _half_width(summary[name]) for name in METRICS},
-            count=summary["map_at_r"]["count"],
+            summaries=summary,
         )
         for kind, summary in summaries.items()
     ]
 
 
-def _entry(group, settings, dim, **scores):
-    results, config = group[0].results, group[0].config
-    place = {"dataset": results["dataset"], "method": published.method_name(results, config)}
+def _entry(group, settings, name, dim, summaries):
+    first = group[0]
+    place = {"dataset": first.results["dataset"], "method": published.method_name(first.ran)}
     row = published.find(**place, dim=dim)
     obstacles = [why for item in group for why in comparable.obstacles(item, row, settings)]
     return Entry(
         **place,
-        **scores,
+        name=name,
         dim=dim,
+        means={key: 100.0 * summaries[key]["mean"] for key in METRICS},
+        margins={key: _half_width(summaries[key]) for key in METRICS},
+        count=summaries["map_at_r"]["count"],
         obstacles=tuple(dict.fromkeys(obstacles)),
         published=None if obstacles else row,
     )
-
-
-def _margin(values):
-    if len(values) < 2:
-        return None
-    quantile = special.stdtrit(len(values) - 1, 0.975)
-    return float(quantile * np.std(values, ddof=1) / np.sqrt(len(values)))
 
 
 def _half_width(summary):

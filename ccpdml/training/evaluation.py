@@ -7,15 +7,9 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from ccpdml import metrics
+from ccpdml import losses, metrics
 from ccpdml.bounds import Count, checked
 from ccpdml.ops import replicas
-
-LOG_NAMES = {
-    "mean_average_precision_at_r": "map_at_r",
-    "precision_at_1": "precision_at_1",
-    "r_precision": "r_precision",
-}
 
 
 def embed(learner, images, progress=False):
@@ -38,7 +32,7 @@ def proxies(learner):
     Returns:
         float32 [num_proxies, dim] and int [num_proxies]; (None, None) if there are no proxies.
     """
-    if not hasattr(learner.criterion, "head"):
+    if not isinstance(learner.criterion, losses.WithProxies):
         return None, None
     points, labels = learner.criterion.head.references()
     return np.asarray(learner.criterion.normalization(points)), np.asarray(labels)
@@ -88,8 +82,7 @@ class RetrievalEvaluation(tf.keras.callbacks.Callback):
         self.gallery_embeddings = self.gallery and embed(learner, self.gallery[0], self.progress)
         self.query_scores = self._per_query(learner.distribute_strategy)
         scores = metrics.average(self.query_scores)
-        names = LOG_NAMES | {f"recall_at_{k}": f"recall_at_{k}" for k in self.recall_at}
-        return {short: scores[name] for name, short in names.items()}
+        return {key: scores[key] for key in metrics.names.keys(self.recall_at)}
 
     def _per_query(self, strategy):
         """The scores of each query, of which each worker computes a share."""
@@ -104,7 +97,7 @@ class RetrievalEvaluation(tf.keras.callbacks.Callback):
             padded = np.zeros(len(self.labels), values.dtype)
             padded[part] = values
             whole[name] = np.asarray(replicas.sum_over_workers(padded, strategy))
-        return whole
+        return metrics.names.Scores(whole)
 
     def on_epoch_end(self, epoch, logs=None):
         scores = self.evaluate(self.model)

@@ -17,7 +17,7 @@ from ccpdml.config import ConfigError
 from ccpdml.data import identity, pipelines, samplers, views
 from ccpdml.data.image_set import ImageSet
 from ccpdml.ops import replicas
-from ccpdml.training import claims, lock, replay, results, shared_directory, strategies
+from ccpdml.training import claims, lock, replay, results, shared_directory, stating, strategies
 from ccpdml.training.checkpoint import Checkpoint
 from ccpdml.training.collapse_alarm import CollapseAlarm
 from ccpdml.training.early_stopping import EarlyStopping
@@ -379,7 +379,10 @@ class Experiment:
             folder = replay.write(self, checkpoint, error.step)
             error.add_note(replay.note(folder))
             raise
-        written = results.write(self, learner, stopping.best_step, time.monotonic() - started)
+        fold = self.splits.info.get("fold")
+        ran = stating.statement(learner, callbacks, self.seed, fold)
+        seconds = time.monotonic() - started
+        written = results.write(self, learner, ran, stopping.best_step, seconds)
         self._wait_for_all()
         return written
 

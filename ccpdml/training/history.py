@@ -8,32 +8,7 @@ import tensorflow as tf
 import tqdm
 
 from ccpdml import files
-
-
-def read_history(path):
-    """Reads the rows of `history.jsonl`, one dictionary per evaluation.
-
-    Raises:
-        ValueError: if a line is no row; names it.
-    """
-    path = Path(path)
-    lines = path.read_text(errors="replace").splitlines(keepends=True) if path.exists() else []
-    # A process that is killed may leave half a line.
-    whole = [line for line in lines if line.endswith("\n")]
-    return [_row(line, f"{path}, line {number}") for number, line in enumerate(whole, start=1)]
-
-
-def _row(line, place):
-    try:
-        row = json.loads(line)
-    except ValueError:
-        row = None
-    if not isinstance(row, dict) or not isinstance(row.get("step"), int):
-        raise ValueError(
-            f'{place}: expected a JSON object with a "step", as this program wrote it. Remove the '
-            f"line; only what it told is lost. Received: {line.strip()[:80]!r}"
-        )
-    return row
+from ccpdml.reports.records import read_history
 
 
 @gin.register

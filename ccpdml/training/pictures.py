@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ccpdml import files, metrics
+from ccpdml import files, losses, metrics
 from ccpdml.reports import figures, gallery, life_cycle
 from ccpdml.training import evaluation, strategies
 from ccpdml.training.history import read_history
@@ -41,7 +41,7 @@ def _draw_all(experiment, learner, test, embeddings, folder):
         path,
         class_names=train.class_names,
     )
-    if hasattr(learner.criterion, "head"):
+    if isinstance(learner.criterion, losses.WithProxies):
         figures.covering_radius_curve(history, folder / "covering_radius.png")
     _draw_lives(experiment, folder)
     _draw_queries(experiment.splits, test, folder)
@@ -63,7 +63,7 @@ def _draw_lives(experiment, folder):
 
 def _draw_queries(splits, test, folder):
     """Draws some test queries evenly spaced over the set, the best, and the worst."""
-    scores = test.query_scores["mean_average_precision_at_r"]
+    scores = test.query_scores["map_at_r"]
     best, worst = gallery.best_and_worst(scores, splits.test.labels, NUM_BEST, NUM_WORST)
     some = figures.spread(np.arange(len(splits.test)), NUM_QUERIES)
     for name, rows in (("retrieval", some), ("best_queries", best), ("worst_queries", worst)):
@@ -74,7 +74,7 @@ def _draw_queries(splits, test, folder):
 def _draw_gallery(splits, test, rows, path):
     searched = splits.test if test.gallery is None else splits.gallery
     names = splits.test.class_names
-    scores = test.query_scores["mean_average_precision_at_r"][rows]
+    scores = test.query_scores["map_at_r"][rows]
     labels, counts = splits.test.labels[rows], test.query_scores["num_matches"][rows]
     gallery.retrieval_gallery(
         splits.test.images,

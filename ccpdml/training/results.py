@@ -1,6 +1,6 @@
 """What a finished run leaves: the encoder, its scores, figures."""
 
-import importlib.metadata
+import dataclasses
 import json
 import platform
 from pathlib import Path
@@ -9,11 +9,11 @@ import numpy as np
 import tensorflow as tf
 
 from ccpdml import __version__, files, metrics, models
-from ccpdml.reports import runs
+from ccpdml.reports import records, runs
 from ccpdml.serving import description
-from ccpdml.training import evaluation, pictures, projector, tensorboard
+from ccpdml.training import evaluation, pictures, projector, stating, tensorboard
 
-FILE_NAME = "results.json"
+FILE_NAME = records.RESULTS
 """Written last: where it is, the run is finished and nothing in its directory changes any more."""
 ENCODER = "encoder.keras"
 
@@ -29,25 +29,16 @@ def read(run_dir: str | Path) -> dict:
     Raises:
         ValueError: if they cannot be read; says what to do.
     """
-    path = Path(run_dir) / FILE_NAME
-    try:
-        results = json.loads(path.read_text())
-    except ValueError:
-        results = None
-    if not isinstance(results, dict) or "test" not in results:
-        raise ValueError(
-            f"{path}: expected the results of a finished run, as this program wrote them. Remove "
-            "the file and give the same command again: it scores the run anew."
-        )
-    return results
+    return records.read_results(Path(run_dir) / FILE_NAME)
 
 
-def write(experiment, learner, best_step, seconds):
+def write(experiment, learner, ran, best_step, seconds):
     """Writes the best encoder, then scores it on test classes and fills the run directory.
 
     Args:
         experiment: the `Experiment` that is over.
         learner: its learner, holding the best weights.
+        ran: what was trained, a `Statement`.
         best_step: step of those weights, int.
         seconds: wall time of this session, float.
 
@@ -64,9 +55,8 @@ def write(experiment, learner, best_step, seconds):
     query, gallery = test.embeddings, test.gallery_embeddings
     results = {
         "dataset": splits.info["name"],
-        "method": type(learner.criterion).__name__,
-        "loss": type(getattr(learner.criterion, "loss", None)).__name__,
-        "dim": query.shape[1],
+        "ran": dataclasses.asdict(ran),
+        **{"method": ran.criterion, "loss": ran.loss, "dim": ran.dim},
         "test": scores,
         "best_step": best_step,
         "steps": int(tf.convert_to_tensor(learner.optimizer.iterations)),
@@ -77,7 +67,7 @@ def write(experiment, learner, best_step, seconds):
             "ccpdml": __version__,
             "python": platform.python_version(),
             "tensorflow": tf.__version__,
-            "keras": importlib.metadata.version(tf.keras.Model.__module__.split(".")[0]),
+            "keras": stating.keras_version(),
         },
         "wall_seconds": round(seconds, 1),
     }

@@ -13,11 +13,10 @@ import tensorflow as tf
 import tqdm
 from absl import logging
 
-from ccpdml import config
+from ccpdml import config, metrics
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _CLOSED = "A closed set: the classes that are tested were trained on, their test images were not."
-_SHORT = {"map_at_r": "MAP@R", "precision_at_1": "P@1", "r_precision": "P@R"}
 
 
 class _AboveBars(io.TextIOBase):
@@ -89,12 +88,10 @@ def opening(experiment) -> Iterator[str]:
 def closing(experiment, results: dict) -> Iterator[str]:
     """The results of an `Experiment` and what to do with them, as lines."""
     scores = {name: results.get(name) for name in ("test", "validation") if name in results}
-    names = list(results["test"])
-    yield f"{'in percent':<12}" + "".join(
-        f"{_SHORT.get(n, 'R@' + n.split('_')[-1]):>8}" for n in names
-    )
+    keys = metrics.names.present(results["test"])
+    yield f"{'in percent':<12}" + "".join(f"{metrics.names.label(key):>8}" for key in keys)
     for part, values in scores.items():
-        cells = [f"{100 * values[n]:.1f}" if n in values else "" for n in names]
+        cells = [f"{100 * values[key]:.1f}" if key in values else "" for key in keys]
         yield f"{part:<12}" + "".join(f"{cell:>8}" for cell in cells)
     if results["split"].get("closed_set"):
         yield _CLOSED

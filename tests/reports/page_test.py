@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from ccpdml import config, training  # noqa: F401, makes its names known to gin
-from ccpdml.reports import comparable, page, published, runs, tables
+from ccpdml.reports import comparable, page, published, runs, statements, tables
 from tests import programs
 from tests.reports import life_cycle_test
 
@@ -123,13 +123,13 @@ def test_every_published_row_is_plausible():
     ],
 )
 def test_method_names(results, config, name):
-    assert published.method_name(results, config) == name
+    assert published.method_name(statements.of(results, config)) == name
 
 
 def test_soft_triple_finds_the_variant_of_the_data_set():
-    assert published.find("sop", "SoftTriple")["method"] == "SoftTriple-S"
-    assert published.find("cub", "SoftTriple")["method"] == "SoftTriple-L"
-    assert published.find("digits", "SoftTriple") is None
+    assert published.find("sop", "SoftTriple", 128)["method"] == "SoftTriple-S"
+    assert published.find("cub", "SoftTriple", 128)["method"] == "SoftTriple-L"
+    assert published.find("digits", "SoftTriple", 128) is None
 
 
 def of_row(file):
@@ -151,7 +151,7 @@ def of_row(file):
 def test_verdict_of_a_cross_validation(tmp_path, map_at_r, repeats, verdict):
     folds = make_folds(tmp_path / "folds", repeats=repeats, map_at_r=map_at_r)
     apart, _ = tables.entries(runs.read([folds]), of_row)
-    theirs = published.find("cub", "MS-CCP-L")["map_at_r"]
+    theirs = published.find("cub", "MS-CCP-L", 128)["map_at_r"]
     assert apart.difference == pytest.approx(100 * map_at_r - theirs)
     assert apart.verdict == verdict
 
@@ -280,7 +280,7 @@ def test_tables_beside_the_page(tmp_path):
     page.write_report([folds], tmp_path / "report.html", settings=of_row)
     row, _ = csv.DictReader(io.StringIO((tmp_path / "report.csv").read_text()))
     assert float(row["map_at_r"]) == pytest.approx(22.15)
-    assert float(row["map_at_r_published"]) == published.find("cub", "MS-CCP-L")["map_at_r"]
+    assert float(row["map_at_r_published"]) == published.find("cub", "MS-CCP-L", 128)["map_at_r"]
     assert (row["verdict"], row["why"]) == ("reproduced", "")
     assert (tmp_path / "report.md").read_text().count("\n") == 4
 
