@@ -9,6 +9,7 @@ ROOT = pathlib.Path(__file__).resolve().parent
 # Where the repository can be read, such as "https://host/owner/ccpdml"; None while that is nowhere
 # public. A package index shows the README without the files that it links to.
 PROJECT_URL = None
+BESIDE = {"ccpdml.gin": "gin", "ccpdml.experiments": "experiments"}
 EXPORT = ["onnx>=1.16", "onnxruntime>=1.17", "tf2onnx>=1.16"]
 
 
@@ -48,9 +49,17 @@ setup(
     author="the ccpdml authors",
     license="MIT",
     python_requires=">=3.11",
-    # Only ccpdml: namespace discovery would install the folder `gin/` over the gin library.
-    packages=find_packages(include=["ccpdml*"]),
-    package_data={"ccpdml": ["py.typed"], "ccpdml.reports": ["*.css", "*.csv"]},
+    # Only ccpdml: namespace discovery would install the folder `gin/` over the gin library. Run
+    # files and programs, which lie beside the package here, are in it when it is installed.
+    packages=[*find_packages(include=["ccpdml*"]), *BESIDE],
+    package_dir=BESIDE,
+    package_data={
+        "ccpdml": ["py.typed"],
+        "ccpdml.gin": ["**/*.gin"],
+        "ccpdml.reports": ["*.css", "*.csv"],
+    },
+    py_modules=["ccpdml_command"],
+    entry_points={"console_scripts": ["ccpdml = ccpdml_command:main"]},
     # Wide enough for both stacks; requirements.txt and requirements-addons.txt choose one.
     # fonttools comes with matplotlib, h5py with TensorFlow.
     install_requires=[

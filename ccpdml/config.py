@@ -49,6 +49,11 @@ _KERAS_ARGUMENTS = {
     "values": Annotated[Sequence[Positive], bounds.Length(2)],
 }
 
+_PACKAGE = Path(__file__).parent
+RUN_FILES = (_PACKAGE if (_PACKAGE / "gin").is_dir() else _PACKAGE.parent) / "gin"
+"""The library's gin files: in the package where a wheel is installed, else beside it."""
+_OURS = (RUN_FILES, RUN_FILES.parent)  # `sop_ms.gin` and `gin/sop_ms.gin` are the same.
+
 FILE_NAME = "config.gin"
 """Of the configuration that a run keeps."""
 
@@ -76,9 +81,9 @@ def load(
     """Reads gin files and bindings and checks that each has an effect and a value that can be.
 
     Args:
-        files: paths of gin files, read in order; includes are looked for in the working
-            directory, in the `gin/` folder that the file is in, else in its folder, and in `gin/`
-            of the working directory.
+        files: paths of gin files, read in order, see `find`; includes are looked for in the
+            working directory, in the `gin/` folder that the file is in, else in its folder, in
+            `gin/` of the working directory, and in `RUN_FILES`.
         bindings: further lines, such as "train.steps = 100", which override the files.
             What they import is looked for as `own_code.importable` says.
         roots: names of the configurables that the program calls itself.
@@ -88,11 +93,9 @@ def load(
             used, or a value is not what its argument declares (see `ccpdml.bounds`).
     """
     register_keras()
-    for file in files:
-        if not Path(file).is_file():
-            raise ConfigError(f"There is no gin file {file}. The runs are listed in the README.")
-        gin.add_config_file_search_path(str(_root_of_includes(file)))
-    gin.add_config_file_search_path(str(Path.cwd() / "gin"))
+    files = [find(file) for file in files]
+    for folder in (*map(_root_of_includes, files), Path.cwd() / "gin", *_OURS):
+        gin.add_config_file_search_path(str(folder))
     # An include is a file; gin would also take `datasets/x.gin` for one of a package `datasets`.
     package_reader = (resource_reader.system_path_reader, resource_reader.system_path_file_exists)
     if package_reader in gin_config._FILE_READERS:
@@ -114,6 +117,21 @@ def load(
     reached = _reached(roots)
     _refuse_unused(reached)
     _refuse_missing(reached)
+
+
+def find(file: str | Path) -> Path:
+    """The path of a gin file: as given, else of the library's own (`sop_ms.gin`, `gin/sop_ms.gin`).
+
+    Raises:
+        ConfigError: if there is none.
+    """
+    for folder in (Path(), *_OURS):
+        if (folder / file).is_file():
+            return folder / file
+    raise ConfigError(
+        f"There is no gin file {file}, neither from {Path.cwd()} nor among those of the library, "
+        f"{RUN_FILES}."
+    )
 
 
 def _parse(what, parse, source):

@@ -1,6 +1,6 @@
 """Checks a data set: layout, counts, and every image opened.
 
-python experiments/check_data.py --dataset=sop --root=/data
+ccpdml check-data --dataset=sop --root=/data
 """
 
 import sys

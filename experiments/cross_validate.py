@@ -1,6 +1,6 @@
 """Trains a gin file on every class fold, some times over, and scores the models apart and together.
 
-python experiments/cross_validate.py --gin_file=gin/cub_ms.gin --repeats=3
+ccpdml cross-validate --gin_file=gin/cub_ms.gin --repeats=3
 
 Every run lands in RUN_DIR/fold_F_repeat_R. Whatever stopped it, the same command finishes what is
 left; given on several machines that share RUN_DIR, or several times on one, it shares the runs out.

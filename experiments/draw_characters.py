@@ -1,7 +1,7 @@
 """Draws the characters of a script and writes them as files, in the layout of SOP.
 
-python experiments/draw_characters.py --output=drawn
-python experiments/run.py --gin_file=gin/sop_ms.gin --data_root=drawn \
+ccpdml draw-characters --output=drawn
+ccpdml run --gin_file=gin/sop_ms.gin --data_root=drawn \
     --gin_bindings='data.load.verify_counts = False'
 """
 

@@ -1,6 +1,6 @@
 """Embeds images with a trained encoder; stopped at any time, the same command goes on.
 
-python experiments/embed.py --encoder=runs/folder_ms --images=photos --output=photos.npz
+ccpdml embed --encoder=runs/folder_ms --images=photos --output=photos.npz
 
 Given again after images were added, changed or removed, it embeds only what is new. The file holds
 `embeddings` (float32 [n, dim], normalized as in training), `paths`, `classes` (the folders of the

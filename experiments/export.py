@@ -1,6 +1,6 @@
 """Exports a trained encoder for programs without this library, and checks what came out.
 
-python experiments/export.py --encoder=runs/folder_ms --output=exported --gallery=photos.npz
+ccpdml export --encoder=runs/folder_ms --output=exported --gallery=photos.npz
 
 exported/saved_model takes the bytes of image files: the signature "serving_default" gives their
 embeddings, "search" the nearest images of the gallery. encoder.onnx and encoder.tflite take

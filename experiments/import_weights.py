@@ -1,7 +1,7 @@
 """Converts public ImageNet weights for the backbones `bn_inception` and `resnet50_torch`.
 
-python experiments/import_weights.py --source=bn_inception-52deb4733.pth
-python experiments/import_weights.py --source=resnet50-11ad3fa6.pth
+ccpdml import-weights --source=bn_inception-52deb4733.pth
+ccpdml import-weights --source=resnet50-11ad3fa6.pth
 
 Reads a PyTorch state dict (.pth in both formats, or .safetensors; tensors only, nothing in the file
 is executed, and PyTorch is not needed), also inside a checkpoint, or for BN-Inception the Keras .h5

@@ -1,6 +1,6 @@
 """Ordinary proxies collapse, CCP's stay spread: handwritten digits embedded in the plane.
 
-python experiments/proxy_collapse.py --out=runs/proxy_collapse
+ccpdml proxy-collapse --out=runs/proxy_collapse
 
 Trains the same network with the same loss twice, once with proxies that are only trained and once
 with proxies re-initialized after each quarter of the steps. Draws both at these moments, the

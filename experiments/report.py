@@ -1,12 +1,10 @@
 """Writes a page about finished runs, beside the paper's published numbers.
 
-python experiments/report.py runs/glyphs_ms runs/glyphs_ms_base
+ccpdml report runs/glyphs_ms runs/glyphs_ms_base
 
 A cross-validation of a row's own gin file, on data with the published counts, is compared with that
 row; of anything else the page says why it is not.
 """
-
-from pathlib import Path
 
 from absl import app, flags
 
@@ -17,9 +15,6 @@ flags.DEFINE_string("path", "report.html", "The page; tables go beside it as .md
 flags.DEFINE_bool("overwrite", False, "Replace these files if they are there.")
 
 
-GIN = Path(__file__).resolve().parent.parent / "gin"
-
-
 def row_settings(name):
     """The bindings of a gin file of the paper's rows, as a run of it has them."""
     import gin
@@ -28,7 +23,7 @@ def row_settings(name):
     from ccpdml.reports import runs
 
     gin.clear_config()
-    config.load([GIN / name])
+    config.load([config.RUN_FILES / name])
     return runs.bindings_of(config.text())
 
 

@@ -1,6 +1,6 @@
 """Trains and evaluates one run, as its gin files say.
 
-python experiments/run.py --gin_file=gin/glyphs_ms.gin
+ccpdml run --gin_file=gin/glyphs_ms.gin
 
 Exit codes: 0 done; 1 a mistake or a failure, told in one line; 73 a run is active in the directory;
 75 stopped by SIGTERM, after writing a checkpoint. Whatever stopped a run, the same command goes on

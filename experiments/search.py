@@ -1,6 +1,6 @@
 """Searches for images among embedded images: a table, a CSV file and a page with the pictures.
 
-python experiments/search.py --gallery=photos.npz --queries=photo.jpg --encoder=runs/folder_ms
+ccpdml search --gallery=photos.npz --queries=photo.jpg --encoder=runs/folder_ms
 
 Queries that are embeddings themselves, --queries=photos.npz, need no --encoder.
 """

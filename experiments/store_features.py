@@ -1,8 +1,8 @@
 """Stores the features that a trained encoder has of a run's data, to train a head on them.
 
-python experiments/store_features.py --encoder=runs/characters_pretrain \
+ccpdml store-features --encoder=runs/characters_pretrain \
     --gin_file=gin/characters_ms.gin --output=features.npz
-python experiments/run.py --gin_file=gin/features_ms.gin --data_root=features.npz
+ccpdml run --gin_file=gin/features_ms.gin --data_root=features.npz
 """
 
 from absl import app, flags

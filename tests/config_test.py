@@ -69,6 +69,19 @@ def test_a_pretrained_backbone_after_the_folder_file_has_its_own_views_and_rate(
     assert settings["build_encoder.freeze_bn"] == "True"
 
 
+@pytest.mark.parametrize("name", ["digits_ms.gin", "gin/digits_ms.gin"])
+def test_run_files_of_the_library_are_found_anywhere_and_come_last(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert config.find(name).samefile(DIGITS)
+    config.load([name])
+    mine = tmp_path / name
+    mine.parent.mkdir(exist_ok=True)
+    mine.touch()
+    assert config.find(name).samefile(mine)
+    with pytest.raises(config.ConfigError, match=r"no gin file none\.gin, neither from "):
+        config.find("none.gin")
+
+
 @pytest.mark.parametrize(
     ("binding", "message"),
     [

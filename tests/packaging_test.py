@@ -1,6 +1,7 @@
 """What a user installs: a wheel of the library and of nothing else."""
 
 import ast
+import os
 import pathlib
 import re
 import runpy
@@ -30,6 +31,7 @@ def wheel(tmp_path_factory):
     source = tmp_path_factory.mktemp("source")
     for name in ["setup.py", "pyproject.toml", "MANIFEST.in", "LICENSE", "README.md"]:
         shutil.copy(ROOT / name, source)
+    shutil.copy(ROOT / "ccpdml_command.py", source)
     for name in ["ccpdml", "gin", "experiments"]:
         shutil.copytree(
             ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
@@ -41,14 +43,21 @@ def wheel(tmp_path_factory):
     return path
 
 
-def test_wheel_holds_the_library_and_nothing_else(wheel):
+def test_wheel_holds_the_library_its_programs_and_run_files_and_nothing_else(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     tops = {name.split("/")[0] for name in names}
-    assert {top for top in tops if not top.endswith(".dist-info")} == {"ccpdml"}
-    shipped = {name for name in names if name.endswith(".py")}
-    sources = (ROOT / "ccpdml").rglob("*.py")
-    assert shipped == {path.relative_to(ROOT).as_posix() for path in sources}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {
+        "ccpdml",
+        "ccpdml_command.py",
+    }
+    shipped = {name for name in names if name.endswith((".py", ".gin"))}
+    sources = [*(ROOT / "ccpdml").rglob("*.py"), ROOT / "ccpdml_command.py"]
+    beside = [*(ROOT / "experiments").glob("*.py"), *(ROOT / "gin").rglob("*.gin")]
+    assert shipped == {
+        *(path.relative_to(ROOT).as_posix() for path in sources),
+        *(f"ccpdml/{path.relative_to(ROOT).as_posix()}" for path in beside),
+    }
 
 
 def test_wheel_holds_the_data_of_reports_and_the_mark_of_types(wheel):
@@ -109,24 +118,57 @@ def test_wheel_has_the_version_of_the_package(wheel):
     assert wheel.name.startswith(f"ccpdml-{ccpdml.__version__}-py3-none-any")
 
 
-def test_installed_wheel_imports_elsewhere_and_leaves_gin_alone(wheel, tmp_path):
-    site = tmp_path / "site"
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(site)
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    """A virtual environment with the wheel, which has all else from that of these tests."""
+    folder = tmp_path_factory.mktemp("installed")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    command = [sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"), "install"]
+    subprocess.run([*command, "--quiet", "--no-deps", "--no-index", wheel], check=True)
+    (site,) = folder.glob("lib/python*/site-packages")
+    (site / "others.pth").write_text("\n".join(p for p in sys.path if p.endswith("-packages")))
+    return folder / "bin"
+
+
+def outside(command, folder):
+    """What a command prints in a folder where nothing but the installed wheel can be found."""
+    environment = {n: v for n, v in os.environ.items() if n not in ("PYTHONPATH", "CCPDML_DATA")}
+    environment |= {"CCPDML_DATA": str(folder / "data")}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert not done.returncode, done.stderr
+    return done.stdout
+
+
+def test_the_installed_command_tells_its_programs_and_their_flags(installed, tmp_path):
+    told = outside([installed / "ccpdml"], tmp_path)
+    assert re.search(r"^  cross-validate +Trains", told, re.MULTILINE)
+    assert (
+        outside([installed / "ccpdml", "--version"], tmp_path) == f"ccpdml {ccpdml.__version__}\n"
+    )
+    done = subprocess.run([installed / "ccpdml", "embed", "--help"], capture_output=True, text=True)
+    assert "--encoder: Directory of a run" in done.stdout
+    assert "ccpdml embed --encoder=" in done.stdout
+
+
+def test_installed_wheel_runs_elsewhere_and_leaves_gin_alone(installed, tmp_path):
+    (tmp_path / "mine.gin").write_text("include 'digits_ms.gin'\ntrain.steps = 50\n")
     program = (
-        f"import sys; sys.path.insert(0, {str(site)!r})\n"
+        "import sys\n"
         "import tensorflow as tf; tf.keras.Model\n"
         "before = {name.split('.')[0] for name in sys.modules}\n"
         "import ccpdml, gin\n"
         "brought = {name.split('.')[0] for name in sys.modules} - before\n"
         "assert not brought & {'sklearn', 'scipy', 'matplotlib', 'fontTools'}, brought\n"
-        "from ccpdml import data, layers, losses, metrics, models, training\n"
-        f"assert ccpdml.__file__.startswith({str(site)!r}), ccpdml.__file__\n"
+        f"assert ccpdml.__file__.startswith({str(installed.parent)!r}), ccpdml.__file__\n"
         "assert gin.parse_config and gin.__file__, gin\n"
-        "losses.MultiSimilarityLoss()\n"
+        "import ccpdml_command\n"
+        "sys.argv = ['ccpdml', 'run', '--gin_file=mine.gin', '--dry_run']\n"
+        "ccpdml_command.main()\n"
     )
-    # -I: neither the folder it runs in nor PYTHONPATH can lend the repository's own package.
-    subprocess.run([sys.executable, "-I", "-c", program], check=True, cwd=tmp_path)
+    plan = outside([installed / "python", "-c", program], tmp_path)
+    assert "4 classes x 8 images" in plan
+    assert re.search(r"steps +50,", plan)
+    assert "runs/mine, a new run" in plan
 
 
 def packages(lines):

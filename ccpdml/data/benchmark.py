@@ -118,7 +118,7 @@ class Benchmark:
                 self.about(),
                 f"  where to put it: {candidates[0]}, or anywhere else with --data_root or "
                 "$CCPDML_DATA naming the folder above it",
-                f"`python experiments/check_data.py --dataset={self.name}` checks a copy. Without "
-                "any data: python experiments/run.py --gin_file=gin/glyphs_ms.gin",
+                f"`ccpdml check-data --dataset={self.name}` checks a copy. Without "
+                "any data: ccpdml run --gin_file=gin/glyphs_ms.gin",
             ]
         )

@@ -20,7 +20,7 @@ def read(root: str | Path | None = None) -> source.Source:
         `split`, if wanted: str [n], "train", "val" or "test"; without it the first half of the
             classes, in order, develops and the other half tests;
         `paths`, if wanted: a name for each image, str [n].
-    What `experiments/embed.py` writes is such a file, of embeddings that are normalized already.
+    What `ccpdml embed` writes is such a file, of embeddings that are normalized already.
 
     Args:
         root: the file, or a folder with a `features.npz`.

@@ -228,7 +228,7 @@ def _refuse(name, problems):
             shown.append(f"... and {len(problems) - len(shown)} more")
         raise ValueError(
             "\n  ".join([f"The data set {name!r} is not as expected:", *shown])
-            + f"\n`python experiments/check_data.py --dataset={name}` checks it thoroughly. "
+            + f"\n`ccpdml check-data --dataset={name}` checks it thoroughly. "
             "`data.load.verify_counts = False` accepts other counts, `data.load.skip_corrupt = "
             "True` leaves out what cannot be decoded."
         )

@@ -37,7 +37,7 @@ def telling_unreadable_files() -> Iterator[None]:
         if found is None:
             raise
         raise UnreadableFileError(
-            f"{found[1]}. `python experiments/check_data.py --dataset=NAME` lists all such files; "
+            f"{found[1]}. `ccpdml check-data --dataset=NAME` lists all such files; "
             "--gin_bindings='data.load.skip_corrupt = True' leaves them out, also of a run that "
             "goes on."
         ) from error

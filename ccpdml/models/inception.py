@@ -29,7 +29,7 @@ def bn_inception(
     """BN-Inception (Inception v2) up to its last block.
 
     Layers are named as in the public PyTorch state dict, whose weights
-    `experiments/import_weights.py` converts. It takes images as `inputs.subtract_mean_bgr` makes
+    `ccpdml import-weights` converts. It takes images as `inputs.subtract_mean_bgr` makes
     them.
 
     Args:

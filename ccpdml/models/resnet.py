@@ -18,7 +18,7 @@ def resnet50_torch(
     A block that halves the picture does so in its 3x3 convolution, where the ResNet50 of
     `tf.keras.applications` does it in the 1x1 before; its convolutions have no bias, and its batch
     normalization an epsilon of 1e-5 in place of 1.001e-5. Weights of one network are no weights of
-    the other. Layers are named as in the public state dicts, which `experiments/import_weights.py`
+    the other. Layers are named as in the public state dicts, which `ccpdml import-weights`
     converts, with "_" for ".". It takes images as `inputs.standardize` makes them.
 
     Args:

@@ -37,7 +37,7 @@ def read(name, weights):
 
     Args:
         name: of the backbone.
-        weights: "imagenet", or the path of a file that `experiments/import_weights.py` wrote.
+        weights: "imagenet", or the path of a file that `ccpdml import-weights` wrote.
 
     Returns:
         Dictionary "<layer>/<kind>" -> array.
@@ -50,14 +50,14 @@ def read(name, weights):
     if not path.is_file():
         raise FileNotFoundError(
             f"There are no weights of {name} at {path}. Get {_SOURCES[name]}, and convert it: "
-            f"python experiments/import_weights.py --source=FILE --target={path}. {WITHOUT}"
+            f"ccpdml import-weights --source=FILE --target={path}. {WITHOUT}"
         )
     try:
         with np.load(path, allow_pickle=False) as archive:
             return dict(archive.items())
     except (ValueError, OSError, EOFError, AttributeError) as error:
         raise ValueError(
-            f"{path}: expected a file that experiments/import_weights.py wrote. Received: {error}"
+            f"{path}: expected a file that `ccpdml import-weights` wrote. Received: {error}"
         ) from error
 
 

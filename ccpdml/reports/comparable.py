@@ -59,7 +59,7 @@ def _other_protocol(item):
     if isinstance(item, runs.Run):
         yield (
             f"it is a model of one fold, published are {FOLDS} models of {FOLDS} folds "
-            "(`experiments/cross_validate.py`)"
+            "(`ccpdml cross-validate`)"
         )
         return
     folds, definition = item.results["folds"], item.results.get("fold_definition")

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from ccpdml import files
 
 TO_MAKE_ONE = (
-    "experiments/embed.py writes such files; vectors of another origin become one by "
+    "`ccpdml embed` writes such files; vectors of another origin become one by "
     "serving.Embeddings.of(vectors, paths, classes, made_with='name of the model').save('own.npz')"
 )
 NEEDED = {"embeddings", "paths", "classes", "info"}  # Arrays of a file.

@@ -109,8 +109,8 @@ def closing(experiment, results: dict) -> Iterator[str]:
     yield from (f"ALARM: {alarm}" for alarm in results["alarms"])
     run_dir = experiment.run_dir
     yield f"All of it is in {run_dir}: results.json, figures/, encoder.keras. Next:"
-    yield f"  python experiments/report.py {run_dir}"
-    yield f"  python experiments/embed.py --encoder={run_dir} --images=FOLDER --output=images.npz"
+    yield f"  ccpdml report {run_dir}"
+    yield f"  ccpdml embed --encoder={run_dir} --images=FOLDER --output=images.npz"
 
 
 def told(error: Exception) -> str:

@@ -161,7 +161,7 @@ def test_missing_images_are_refused_and_named(key, tmp_path):
 def test_long_lists_of_problems_are_cut(tmp_path):
     root = miniatures.sop(tmp_path)
     shutil.rmtree(root / "Stanford_Online_Products" / "bicycle_final")
-    with pytest.raises(ValueError, match="and 35 more\n.*check_data.py --dataset=sop"):
+    with pytest.raises(ValueError, match="and 35 more\n.*ccpdml check-data --dataset=sop"):
         load("sop", root)
     lines = list(examine("sop", root).lines(most=3))
     assert "PROBLEM missing: ... and 37 more" in lines

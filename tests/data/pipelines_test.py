@@ -220,7 +220,7 @@ def test_a_file_that_cannot_be_read_is_told_in_one_line(photographs):
         collections.deque(batches, maxlen=0)
     message = str(caught.value)
     assert message.startswith(f"{path} cannot be read: ")
-    assert "check_data.py" in message
+    assert "ccpdml check-data" in message
     assert "data.load.skip_corrupt = True" in message
     assert "\n" not in message
 

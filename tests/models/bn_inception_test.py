@@ -65,7 +65,7 @@ def test_it_has_the_weights_of_the_public_network():
 
 def test_missing_weights_are_an_error_that_says_how_to_get_them(monkeypatch, tmp_path):
     monkeypatch.setenv("CCPDML_WEIGHTS", str(tmp_path))
-    with pytest.raises(FileNotFoundError, match="experiments/import_weights.py"):
+    with pytest.raises(FileNotFoundError, match="ccpdml import-weights"):
         models.bn_inception((64, 64, 3))
 
 
