@@ -1,7 +1,8 @@
 """Losses of deep metric learning, each a Keras layer.
 
 A pair loss maps (distances, positive, negative) to a scalar. A criterion maps
-(embeddings, labels) to a scalar and owns what it compares the embeddings with.
+(embeddings, labels) to a scalar and owns what it compares the embeddings with. Extra classes join
+the pairs of a criterion.
 """
 
 from ccpdml.losses.addons import AddonsLoss
@@ -11,6 +12,7 @@ from ccpdml.losses.contracts import WithPairLoss, WithProxies
 from ccpdml.losses.contrastive import ContrastiveLoss, CosineContrastiveLoss
 from ccpdml.losses.criterion import Criterion
 from ccpdml.losses.cross_batch_memory import CrossBatchMemory
+from ccpdml.losses.extra_classes import ExtraClasses
 from ccpdml.losses.hierarchical import HierarchicalProxyAnchorLoss
 from ccpdml.losses.margin import ClassMarginLoss, MarginLoss
 from ccpdml.losses.mdr import DistanceRegularizedLoss
@@ -23,7 +25,9 @@ from ccpdml.losses.proxy_criterion import ProxyCriterion
 from ccpdml.losses.proxy_nca import ProxyNCALoss
 from ccpdml.losses.proxy_synthesis import ProxySynthesisLoss
 from ccpdml.losses.soft_triple import SoftTripleLoss
+from ccpdml.losses.synthetic_classes import SyntheticClasses
 from ccpdml.losses.triplet import TripletLoss
+from ccpdml.losses.virtual_classes import VirtualClasses
 from ccpdml.losses.virtual_softmax import VirtualSoftmaxLoss
 
 __all__ = [
@@ -37,6 +41,7 @@ __all__ = [
     "CrossBatchMemory",
     "DistanceRegularizedLoss",
     "DistanceWeightedMiner",
+    "ExtraClasses",
     "HardNegativeMiner",
     "HierarchicalProxyAnchorLoss",
     "InBatch",
@@ -50,7 +55,9 @@ __all__ = [
     "ProxyNCALoss",
     "ProxySynthesisLoss",
     "SoftTripleLoss",
+    "SyntheticClasses",
     "TripletLoss",
+    "VirtualClasses",
     "VirtualSoftmaxLoss",
     "WithPairLoss",
     "WithProxies",

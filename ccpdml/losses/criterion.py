@@ -8,6 +8,9 @@ import tensorflow as tf
 from ccpdml import layers
 from ccpdml.ops import masks, stacks
 
+# Arguments that are layers.
+NESTED = ("loss", "normalization", "miner", "extra_classes")
+
 
 class Criterion(tf.keras.layers.Layer):
     """Base of what a learner minimizes: `call(embeddings, labels)` -> float scalar.
@@ -58,6 +61,13 @@ class Criterion(tf.keras.layers.Layer):
         """Makes the weights, if there are any, for embeddings of this shape."""
         self.built = True
 
+    def retire(self, proxies: tf.Tensor) -> None:
+        """Told which proxies the next problem instance replaces; nothing here needs them.
+
+        Args:
+            proxies: float [num_classes, proxies_per_class, dim], not normalized.
+        """
+
     def get_config(self) -> dict:
         return super().get_config() | {
             "normalization": tf.keras.layers.serialize(self.normalization)
@@ -69,7 +79,7 @@ class Criterion(tf.keras.layers.Layer):
         nested = {
             name: tf.keras.layers.deserialize(value)
             for name, value in config.items()
-            if name in ("loss", "normalization", "miner") and value is not None
+            if name in NESTED and value is not None
         }
         return cls(**(config | nested))
 

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from ccpdml.bounds import Count, NonNegative, Positive, Share, Whole, checked
 from ccpdml.losses import state
+from ccpdml.losses.mixing import draw_share
 from ccpdml.losses.proxy_nca import ProxyNCALoss
 from ccpdml.ops import masks
 
@@ -81,11 +82,7 @@ class ProxySynthesisLoss(ProxyNCALoss):
     def _draw_mix(self):
         if self.mix is not None:
             return self.mix
-        num_draws = state.read(self.num_draws)
-        self.num_draws.assign(num_draws + 1)
-        seed = tf.stack([self.seed, num_draws])
-        shares = tf.random.stateless_gamma([2], seed, alpha=self.concentration)
-        return tf.math.divide_no_nan(shares[0], tf.reduce_sum(shares))
+        return draw_share(self.num_draws, self.seed, self.concentration)
 
     def get_config(self) -> dict:
         config = super().get_config() | {

@@ -44,8 +44,9 @@ class ProxyReinitialization(tf.keras.callbacks.Callback):
     An instance is over after `patience` evaluations without a gain, or after `period` evaluations.
     Then the prox center becomes the instance's best weights, the prox weight λ·decay^t in instance
     t (0 in the first), and the proxies what `pick` takes from a fresh pool, given the instance's
-    best proxies. Training goes on from the live weights. At train begin the proxies are picked the
-    same way, without seeds: the first is the embedding nearest to the mean of its class.
+    best proxies, which the criterion is told are replaced (`retire`). Training goes on from the
+    live weights. At train begin the proxies are picked the same way, without seeds: the first is
+    the embedding nearest to the mean of its class.
 
     It adds to the logs: `problem_instance` and `prox_weight`, and where it acts also
     `covering_radius_before`, `covering_radius_after` (mean over classes of how far a pool reaches
@@ -185,7 +186,9 @@ class ProxyReinitialization(tf.keras.callbacks.Callback):
             self.model.start_prox(weights, self._prox_weight())
         proxies = self.model.criterion.head.proxies
         old = tf.convert_to_tensor(proxies)
-        report = self._place(tf.convert_to_tensor(best_proxies))
+        best_proxies = tf.convert_to_tensor(best_proxies)
+        self.model.criterion.retire(best_proxies)
+        report = self._place(best_proxies)
         if self.restart_optimizer:
             is_replaced = tf.reduce_any(tf.convert_to_tensor(proxies) != old, axis=-1)
             self.model.forget_moments(proxies, is_replaced)
