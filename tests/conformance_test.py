@@ -28,6 +28,7 @@ ARGUMENTS = {
 INPUT_SHAPES = {"GlobalPooling": (5, 3, 2, DIM)}  # Of layers that do not take [batch, dim].
 ORDER_MATTERS = {
     "ProxySynthesisLoss": "mixes neighbors in the batch",
+    "ChanceConstrainedLoss-SyntheticClasses": "mixes rows of the batch",
     "MinedLoss-DistanceWeightedMiner": "draws row after row",
 }
 # Inputs of HOSTILE that a loss is spared: a pattern of their names.
@@ -47,7 +48,13 @@ def public(room, kind=object):
 PAIR_LOSSES = public(losses, losses.PairLoss)
 CRITERIA = public(losses, losses.Criterion)
 KERAS_LOSSES = public(losses, tf.keras.losses.Loss)
-MINERS = [c for c in public(losses, Layer) if c not in PAIR_LOSSES + CRITERIA]
+EXTRA_CLASSES = [c for c in public(losses, losses.ExtraClasses) if c is not losses.ExtraClasses]
+BASES = {"PairLoss", "Criterion", "ProxyCriterion", "ExtraClasses"}
+MINERS = [
+    c
+    for c in public(losses, Layer)
+    if c not in PAIR_LOSSES + CRITERIA + EXTRA_CLASSES and c.__name__ not in BASES
+]
 LAYERS = public(layers, Layer)
 
 
@@ -69,7 +76,7 @@ def build(cls, nested=None, change=False):
 
     Args:
         cls: the class.
-        nested: class of the argument `loss`, or for `MinedLoss` of the argument `miner`.
+        nested: class of the argument `loss`, or of `miner` or `extra_classes`.
         change: whether every number and switch is moved away from its default.
     """
     if cls.__name__ == "AddonsLoss" and not importlib.util.find_spec("tensorflow_addons"):
@@ -77,10 +84,12 @@ def build(cls, nested=None, change=False):
     arguments = {}
     for name, parameter in parameters_of(cls).items():
         if name == "loss":
-            is_loss = nested is not None and nested not in MINERS
+            is_loss = nested is not None and nested not in MINERS + EXTRA_CLASSES
             arguments[name] = build(nested if is_loss else losses.ContrastiveLoss, change=change)
         elif name == "miner" and (nested in MINERS or parameter.default is parameter.empty):
             arguments[name] = build(nested or MINERS[0], change=change)
+        elif name == "extra_classes" and nested in EXTRA_CLASSES:
+            arguments[name] = build(nested, change=change)
         elif name in ARGUMENTS:
             arguments[name] = ARGUMENTS[name]
         elif change and name != "self" and parameter.default is not parameter.empty:
@@ -96,7 +105,7 @@ def subjects():
         if "miner" in parameters_of(cls) and "loss" in parameters_of(cls):
             nested = MINERS
         elif cls is losses.ChanceConstrainedLoss:
-            nested = PAIR_LOSSES
+            nested = PAIR_LOSSES + EXTRA_CLASSES
         elif "loss" in parameters_of(cls):
             nested = one_per_distance.values()
         for inner in nested:
@@ -114,6 +123,7 @@ def as_function(subject):
     if isinstance(subject, tf.keras.losses.Loss):
         return lambda embeddings, labels: subject(labels, embeddings)
     subject.build((None, DIM))
+    subject.retire(tf.constant(RETIRED))  # As in its second problem instance.
     return subject
 
 
@@ -141,6 +151,7 @@ def first_call(cls, nested, embeddings, labels, wrap=lambda function: function):
 RNG = np.random.default_rng(0)
 EMBEDDINGS = RNG.normal(size=(8, DIM)).astype(np.float32)
 LABELS = np.repeat(np.arange(NUM_CLASSES), 2)
+RETIRED = RNG.normal(size=(NUM_CLASSES, ARGUMENTS["proxies_per_class"], DIM)).astype(np.float32)
 POWERS = np.float32(10.0) ** np.linspace(-20, 20, 8, dtype=np.float32)
 
 HOSTILE = {
@@ -172,8 +183,8 @@ def assert_finite(value, gradients, name=""):
 
 def test_every_public_name_of_losses_and_layers_is_tested():
     tested = {c.__name__ for c in PAIR_LOSSES + CRITERIA + KERAS_LOSSES + MINERS + LAYERS}
-    bases = {"PairLoss", "Criterion", "ProxyCriterion"} & set(losses.__all__)
-    assert set(losses.__all__) | set(layers.__all__) == tested | bases | {"compare"}
+    tested |= {c.__name__ for c in EXTRA_CLASSES}
+    assert set(losses.__all__) | set(layers.__all__) == tested | BASES | {"compare"}
 
 
 @every_subject
@@ -274,12 +285,16 @@ def test_loss_is_rebuilt_from_its_config(cls, nested):
         np.testing.assert_array_equal(run_copy(EMBEDDINGS, LABELS)[0], value)
 
 
-@pytest.mark.parametrize("cls", CRITERIA)
-def test_two_replicas_are_one(cls, two_replicas):
-    expected, expected_gradients = first_call(cls, None, EMBEDDINGS, LABELS)
+@pytest.mark.parametrize(
+    ("cls", "nested"),
+    [(cls, None) for cls in CRITERIA]
+    + [(losses.ChanceConstrainedLoss, extra) for extra in EXTRA_CLASSES],
+)
+def test_two_replicas_are_one(cls, nested, two_replicas):
+    expected, expected_gradients = first_call(cls, nested, EMBEDDINGS, LABELS)
     tf.keras.utils.set_random_seed(1)
     with two_replicas.scope():
-        subject = build(cls)
+        subject = build(cls, nested)
         function = as_function(subject)
     weights = list(subject.trainable_variables)
 
@@ -327,7 +342,7 @@ def test_stock_fit_on_two_replicas_is_one(cls, two_replicas):
     np.testing.assert_allclose(weights[1], weights[0], rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("cls", PAIR_LOSSES + CRITERIA + MINERS + LAYERS)
+@pytest.mark.parametrize("cls", PAIR_LOSSES + CRITERIA + MINERS + EXTRA_CLASSES + LAYERS)
 def test_keras_rebuilds_it_by_name(cls):
     layer = build(cls)
     serialized = json.loads(json.dumps(tf.keras.layers.serialize(layer)))
@@ -336,7 +351,9 @@ def test_keras_rebuilds_it_by_name(cls):
     assert json.loads(json.dumps(tf.keras.layers.serialize(copy))) == serialized
 
 
-@pytest.mark.parametrize("cls", PAIR_LOSSES + CRITERIA + KERAS_LOSSES + MINERS + LAYERS)
+@pytest.mark.parametrize(
+    "cls", PAIR_LOSSES + CRITERIA + KERAS_LOSSES + MINERS + EXTRA_CLASSES + LAYERS
+)
 def test_gin_knows_it(cls):
     assert gin.get_configurable(cls)
     (name, *_) = [name for name in parameters_of(cls) if name != "self"]

@@ -80,9 +80,7 @@ class ChanceConstrainedLoss(Criterion):
     def _to_proxies(self, embeddings, labels):
         if self.extra_classes is None:
             references = self.head.references()
-            return compare(
-                self.loss, embeddings, labels, *references, normalize=self.normalization
-            )
+            return compare(self.loss, embeddings, labels, *references, normalize=self.normalization)
         anchors, references, *pairs = self.extra_classes(
             embeddings, labels, head=self.head, normalize=self.normalization
         )

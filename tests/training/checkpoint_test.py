@@ -60,10 +60,17 @@ def run(
     last=(),
     num_steps=1000,
     patience=2,
+    extra_classes=None,
     **kwargs,
 ):
     """Trains, or goes on; returns everything that a resumed run must have in common."""
-    model = tiny.learner(prox_weight=0.1, steps_per_execution=steps_per_execution)
+    criterion = losses.ChanceConstrainedLoss(
+        losses.ContrastiveLoss(),
+        tiny.NUM_CLASSES,
+        2,
+        extra_classes=extra_classes and extra_classes(),
+    )
+    model = tiny.learner(criterion, prox_weight=0.1, steps_per_execution=steps_per_execution)
     outer = training.ProxyReinitialization(Pool(), patience=patience, **kwargs)
     stopping = training.EarlyStopping(patience=100)
     history = training.History(directory / "history.jsonl")
@@ -280,6 +287,31 @@ def test_a_run_stopped_while_proxies_learn_alone_goes_on_bit_for_bit(tmp_path, o
         np.testing.assert_array_equal(one, other)
     assert whole[1:] == resumed[1:]
     assert [row["problem_instance"] for row in whole[1]] == [0, 0, 1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize(
+    ("extra_classes", "counter", "count"),
+    [
+        (lambda: losses.VirtualClasses(2), "num_kept", 2),
+        (losses.SyntheticClasses, "num_draws", 5 * NUM_EPOCHS),
+    ],
+    ids=["virtual", "synthetic"],
+)
+def test_a_run_with_extra_classes_goes_on_bit_for_bit(
+    tmp_path, extra_classes, counter, count, op_determinism
+):
+    # Instances end after 2, 3, 4, ... evaluations; the run stops after 5.
+    options = {"extra_classes": extra_classes, "patience": None, "period": (2, 1)}
+    whole = run(tmp_path / "whole", **options)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "parts", stop_after=4, **options)
+    look = tf.keras.callbacks.Callback()
+    resumed = run(tmp_path / "parts", last=[look], **options)
+    for one, other in zip(whole[0], resumed[0], strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert whole[1:] == resumed[1:]
+    state = getattr(look.model.criterion.extra_classes, counter)
+    assert int(tf.convert_to_tensor(state)) == count
 
 
 def test_a_run_asked_to_stop_after_a_last_call_of_fewer_steps(tmp_path, op_determinism):

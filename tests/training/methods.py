@@ -49,6 +49,12 @@ OTHERS = {
     "soft_triple": lambda: losses.SoftTripleLoss(NUM_CLASSES, proxies_per_class=3),
     "virtual_softmax": lambda: losses.VirtualSoftmaxLoss(NUM_CLASSES),
     "proxy_synthesis": lambda: losses.ProxySynthesisLoss(NUM_CLASSES, shift=4),
+    "ccp_virtual": lambda: ChanceConstrainedLoss(
+        losses.ContrastiveLoss(), NUM_CLASSES, 2, extra_classes=losses.VirtualClasses(2)
+    ),
+    "ccp_synthesis": lambda: ChanceConstrainedLoss(
+        losses.ContrastiveLoss(), NUM_CLASSES, 2, extra_classes=losses.SyntheticClasses()
+    ),
     "class_margin": lambda: ClassMarginLoss(NUM_CLASSES, nu=0.01),
     "class_margin_drawn": lambda: ClassMarginLoss(
         NUM_CLASSES, miner=losses.DistanceWeightedMiner(embedding_size=tiny.DIM)
@@ -98,6 +104,8 @@ def train(make_criterion, strategy):
         learner.compile(tf.keras.optimizers.Adam(1e-3))
         learner.add_prox()
         learner.start_prox(learner.encoder_weights, 0.05)
+        retired = np.random.default_rng(7).normal(size=(NUM_CLASSES, 2, tiny.DIM))
+        learner.criterion.retire(tf.constant(retired, tf.float32))
     history = learner.fit(
         _batches(strategy), steps_per_epoch=1, epochs=NUM_STEPS, verbose=0, shuffle=False
     )
