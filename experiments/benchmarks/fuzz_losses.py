@@ -41,6 +41,9 @@ def criteria():
     for name, loss in pair_losses.items():
         found[f"{name} in batch"] = losses.BatchPairs(loss)
         found[f"{name} CCP"] = losses.ChanceConstrainedLoss(loss, NUM_CLASSES, 3)
+        found[f"{name} CCP, synthetic classes"] = losses.ChanceConstrainedLoss(
+            loss, NUM_CLASSES, 3, extra_classes=losses.SyntheticClasses()
+        )
         found[f"{name} XBM"] = losses.CrossBatchMemory(loss, 40, warmup_steps=0)
     return found | {
         "ClassMargin": losses.ClassMarginLoss(NUM_CLASSES, nu=0.1),
