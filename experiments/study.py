@@ -43,7 +43,8 @@ flags.DEFINE_multi_string("gin_bindings", [], "A binding for every run. Repeatab
 
 ROOT = Path(__file__).resolve().parent.parent
 ACTIVE = 73  # Exit code of run.py where another process is at work on a run.
-PRETRAIN_CLASSES, CLASSES_PER_DRAW = 1000, 600
+PRETRAIN_CLASSES = 1000
+CLASSES_PER_DRAW = {"fine_tune": 1680, "features": 600, "scratch": 600}
 
 
 class Key(NamedTuple):
@@ -98,7 +99,7 @@ def command(key):
     own = method.settings(FLAGS.regime)[key.setting]
     bindings = [*own, f"train.seed={key.seed}", "train.tensorboard=False"]
     loss = [f"losses/{key.loss}"] if key.loss else []
-    files = [*REGIMES[FLAGS.regime], *loss, *method.files]
+    files = [*REGIMES[FLAGS.regime], *loss, *method.files(FLAGS.regime)]
     return [*_command(files, key.place), *_bindings(bindings), *_data(int(key.seed))]
 
 
@@ -129,7 +130,7 @@ def _draw(seed, domain):
     return [
         _script(),
         f"data.load.domain='{domain}'",
-        f"data.load.first_class={PRETRAIN_CLASSES + seed * CLASSES_PER_DRAW}",
+        f"data.load.first_class={PRETRAIN_CLASSES + seed * CLASSES_PER_DRAW[FLAGS.regime]}",
     ]
 
 

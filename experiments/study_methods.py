@@ -18,10 +18,12 @@ RATES = {
     "scratch": ("1e-3", "3e-3"),
     "glyphs": (),
 }
+# regime: file with proxies per class and pool.
+POOLS = dict.fromkeys(REGIMES, "methods/ccp_glyphs") | {"fine_tune": "methods/ccp_characters"}
 # An axis is a choice: {name: bindings}; the settings of a method are the product of its axes.
 PAIR_WEIGHT = {
-    "": [],
-    "pair_weight=1": ["ChanceConstrainedLoss.pair_weight = 1.0"],
+    f"pair_weight={weight}": [f"ChanceConstrainedLoss.pair_weight = {weight}"]
+    for weight in ("0.1", "1.0")
 }
 PROXY_RATE = {
     "": [],
@@ -30,26 +32,28 @@ PROXY_RATE = {
         "MetricLearner.proxy_learning_rate_multiplier = 10.0",
     ],
 }
-CCP = ["methods/ccp", "methods/ccp_glyphs", "methods/ccp_period"]
-STATIC = ["methods/proxies", "methods/ccp_glyphs"]
 
 
 class Method(NamedTuple):
     """A method of the study.
 
     Attributes:
-        files: gin files, names below `gin/` without the suffix.
+        names: gin files, names below `gin/` without the suffix; "pool" is the regime's.
         axes: choices besides the learning rate.
         bindings: what all its runs bind.
         has_loss: whether it brings its own loss, so that it runs once for all pair losses.
         tuned_as: method whose choices it takes over; None makes its own.
     """
 
-    files: list
+    names: list
     axes: tuple = ()
     bindings: tuple = ()
     has_loss: bool = False
     tuned_as: str | None = None
+
+    def files(self, regime):
+        """Its gin files in a regime."""
+        return [POOLS[regime] if name == "pool" else name for name in self.names]
 
     def settings(self, regime):
         """{name: bindings} of every combination of choices."""
@@ -70,8 +74,7 @@ class Method(NamedTuple):
 
 def _variant(base, *bindings):
     """A method that differs from another in one thing, at the settings chosen for that one."""
-    files, axes = METHODS[base].files, METHODS[base].axes
-    return Method(files, axes, bindings, tuned_as=base)
+    return METHODS[base]._replace(bindings=bindings, tuned_as=base)
 
 
 def _with_loss(name, criterion):
@@ -81,9 +84,9 @@ def _with_loss(name, criterion):
 
 METHODS = {
     "pairs": Method(["methods/pairs"]),
-    "static": Method(["methods/proxies", "methods/ccp_glyphs"], (PAIR_WEIGHT,)),
+    "static": Method(["methods/proxies", "pool"], (PAIR_WEIGHT,)),
     "xbm": Method(["methods/xbm", "methods/xbm_characters"]),
-    "ccp": Method(["methods/ccp", "methods/ccp_glyphs", "methods/ccp_period"], (PAIR_WEIGHT,)),
+    "ccp": Method(["methods/ccp", "pool", "methods/ccp_period"], (PAIR_WEIGHT,)),
     "proxy_anchor": _with_loss("proxy_anchor", "ProxyAnchorLoss"),
     "proxy_nca": _with_loss("proxy_nca", "ProxyNCALoss"),
     "soft_triple": _with_loss("soft_triple", "SoftTripleLoss"),
@@ -96,16 +99,22 @@ METHODS |= {
     "ccp_4": _variant("ccp", f"{PROXIES} = 4"),
     "ccp_1": _variant("ccp", f"{PROXIES} = 1"),
     "ccp_patience": _variant("ccp", f"{PERIOD} = None", "ProxyReinitialization.patience = 3"),
-    "ccp_growing": _variant("ccp", f"{PERIOD} = (3, 6, 12, 24)"),
+    "ccp_growing": _variant("ccp", f"{PERIOD} = (1, 2, 4, 8, 16, 32)"),
     "ccp_converged_first": _variant(
         "ccp", f"{PERIOD} = (None, 10)", "ProxyReinitialization.patience = 10"
     ),
-    **{f"ccp_period_{n}": _variant("ccp", f"{PERIOD} = {n}") for n in (1, 2, 5, 10, 15)},
+    **{f"ccp_period_{n}": _variant("ccp", f"{PERIOD} = {n}") for n in (1, 3, 4, 6, 12)},
     "ccp_medoids": _variant("ccp", f"{PICK} = @coreset.k_medoids"),
     "ccp_random": _variant("ccp", f"{PICK} = @coreset.random_picks"),
     "ccp_no_prox": _variant("ccp", "MetricLearner.prox_weight = 0.0"),
     "ccp_fast_proxies": _variant("ccp", "MetricLearner.proxy_learning_rate_multiplier = 10.0"),
+    "ccp_virtual": METHODS["ccp"]._replace(
+        names=[*METHODS["ccp"].names, "methods/ccp_virtual"], tuned_as="ccp"
+    ),
+    "ccp_synthesis": METHODS["ccp"]._replace(
+        names=[*METHODS["ccp"].names, "methods/ccp_synthesis"], tuned_as="ccp"
+    ),
     "ccp_proxies_first": _variant("ccp", "ProxyReinitialization.proxies_only_steps = 50"),
 }
 # method: evaluations of each of its instances.
-PERIODS = {"ccp": 3, **{f"ccp_period_{n}": n for n in (1, 2, 5, 10, 15)}}
+PERIODS = {"ccp": 2, **{f"ccp_period_{n}": n for n in (1, 3, 4, 6, 12)}}

@@ -94,7 +94,7 @@ def study(tmp_path):
             [
                 "study.py",
                 "--losses=ms",
-                "--methods=pairs,ccp,ccp_period_10,proxy_nca",
+                "--methods=pairs,ccp,ccp_period_4,proxy_nca",
                 "--seeds=0,1",
                 "--regime=fine_tune",
                 f"--out={tmp_path}",
@@ -127,10 +127,10 @@ def test_settings_are_chosen_on_a_draw_of_their_own_and_methods_compared_draw_by
     tuning = {
         ("ms", "pairs"): {"rate=1e-3": 0.5, "rate=3e-3": 0.4},
         ("ms", "ccp"): {
-            "rate=1e-3": 0.4,
-            "rate=3e-3": 0.3,
-            "rate=1e-3,pair_weight=1": 0.45,
-            "rate=3e-3,pair_weight=1": 0.7,
+            "rate=1e-3,pair_weight=0.1": 0.4,
+            "rate=3e-3,pair_weight=0.1": 0.3,
+            "rate=1e-3,pair_weight=1.0": 0.45,
+            "rate=3e-3,pair_weight=1.0": 0.7,
         },
         ("", "proxy_nca"): {
             "rate=1e-3": 0.4,
@@ -146,8 +146,8 @@ def test_settings_are_chosen_on_a_draw_of_their_own_and_methods_compared_draw_by
         gain = 0.1 * seed
         finished(study, "ms", "pairs", "rate=1e-3", str(seed), 0.4 + gain, 0.1)
         finished(study, "", "proxy_nca", "rate=1e-3,proxy_rate=10", str(seed), 0.45, 0.1)
-        for method, test in (("ccp", 0.5), ("ccp_period_10", 0.3)):
-            setting = "rate=3e-3,pair_weight=1"
+        for method, test in (("ccp", 0.5), ("ccp_period_4", 0.3)):
+            setting = "rate=3e-3,pair_weight=1.0"
             finished(study, "ms", method, setting, str(seed), test + gain, 0.1)
     finished(study, "", "pretrain", "", "", 0.0, 0.0)
     (tmp_path / "fine_tune" / "pretrain").rename(tmp_path / "pretrain")
@@ -155,7 +155,7 @@ def test_settings_are_chosen_on_a_draw_of_their_own_and_methods_compared_draw_by
     table = (tmp_path / "fine_tune" / "table.md").read_text()
     assert table == capsys.readouterr().out
     assert (
-        "| ms | ccp | rate=3e-3,pair_weight=1 | 55.0 ± 7.1 | +10.0 |  | +20.0 | "
+        "| ms | ccp | rate=3e-3,pair_weight=1.0 | 55.0 ± 7.1 | +10.0 |  | +20.0 | "
         "+10.0 (-53.5 to +73.5) |" in table
     )
     assert "| its own | proxy_nca | rate=1e-3,proxy_rate=10 | 45.0 ± 0.0 |  |  |  |  |" in table
@@ -168,5 +168,5 @@ def test_every_method_of_the_study_binds_what_exists(study):
         gin.clear_config()
         *_, bindings = method.settings("fine_tune").values()
         loss = [] if method.has_loss else ["losses/ms"]
-        files = [*study["REGIMES"]["fine_tune"], *loss, *method.files]
+        files = [*study["REGIMES"]["fine_tune"], *loss, *method.files("fine_tune")]
         config.load([ROOT / "gin" / f"{file}.gin" for file in files], bindings)
