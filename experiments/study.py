@@ -9,7 +9,7 @@ the pairs, ...), all of them run on one more draw, `--tuning_seed`, and the one 
 validation score there runs on the others. Runs land in
 <out>/<regime>/<loss>-<method>-<setting>-<seed>; a finished one is not run again, a stopped one
 resumes, and the same command given several times at once, also on several machines with a common
-folder, shares the runs out. Writes <out>/<regime>/table.md and figures.
+folder, shares the runs out. Writes <out>/<regime>/<name>table.md and figures.
 
 The regimes `features` and `fine_tune` start from a network that is trained once, on clean
 characters of other classes, and kept in <out>/pretrain.
@@ -28,7 +28,7 @@ from typing import NamedTuple
 import study_tables
 import tqdm
 from absl import app, flags
-from study_methods import METHODS, REGIMES
+from study_methods import METHODS, RATES, REGIMES
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("regime", "features", ["features", "fine_tune", "scratch", "glyphs"], "Which.")
@@ -36,6 +36,8 @@ flags.DEFINE_list("losses", ["ms", "c2", "c1", "triplet"], "Pair losses.")
 flags.DEFINE_list("methods", ["pairs", "static", "xbm", "ccp"], "Keys of METHODS.")
 flags.DEFINE_list("seeds", ["0", "1", "2", "3", "4"], "Draws.")
 flags.DEFINE_string("out", "runs/study", "Folder of the runs.")
+flags.DEFINE_list("rates", None, "Learning rates to choose from. Default: RATES of the regime.")
+flags.DEFINE_string("name", "", "Begins the names of table and figures.")
 flags.DEFINE_string("tuning_seed", "5", "Draw on which settings are chosen.")
 flags.DEFINE_integer("jobs", 1, "Runs at a time.")
 flags.DEFINE_string("script", "hangul", "Script of the characters, or 'first,last' code point.")
@@ -69,7 +71,7 @@ def main(_):
     keys = [Key(*name, chosen[name], seed) for name in chosen for seed in FLAGS.seeds]
     finish({key.place: functools.partial(command, key) for key in keys})
     runs = {(loss, method): _draws(loss, method, chosen[loss, method]) for loss, method in chosen}
-    study_tables.write(Path(FLAGS.out) / FLAGS.regime, runs)
+    study_tables.write(Path(FLAGS.out) / FLAGS.regime, runs, FLAGS.name)
 
 
 def choose():
@@ -80,11 +82,15 @@ def choose():
         base = found.tuned_as or method
         candidates["" if found.has_loss else loss, method] = [
             Key("" if found.has_loss else loss, base, setting, FLAGS.tuning_seed)
-            for setting in METHODS[base].settings(FLAGS.regime)
+            for setting in METHODS[base].settings(_rates())
         ]
     trials = [key for keys in candidates.values() for key in keys if len(keys) > 1]
     finish({key.place: functools.partial(command, key) for key in trials})
     return {name: _best(keys).setting for name, keys in candidates.items()}
+
+
+def _rates():
+    return RATES[FLAGS.regime] if FLAGS.rates is None else FLAGS.rates
 
 
 def _best(keys):
@@ -96,7 +102,7 @@ def _best(keys):
 def command(key):
     """The command line of one run."""
     method = METHODS[key.method]
-    own = method.settings(FLAGS.regime)[key.setting]
+    own = method.settings(_rates())[key.setting]
     bindings = [*own, f"train.seed={key.seed}", "train.tensorboard=False"]
     loss = [f"losses/{key.loss}"] if key.loss else []
     files = [*REGIMES[FLAGS.regime], *loss, *method.files(FLAGS.regime)]

@@ -55,18 +55,17 @@ class Method(NamedTuple):
         """Its gin files in a regime."""
         return [POOLS[regime] if name == "pool" else name for name in self.names]
 
-    def settings(self, regime):
-        """{name: bindings} of every combination of choices."""
-        rates = {
-            f"rate={rate}": [f"tf.keras.optimizers.Adam.learning_rate = {rate}"]
-            for rate in RATES[regime]
+    def settings(self, rates):
+        """{name: bindings} of every combination of choices; no rates leave what files say."""
+        by_rate = {
+            f"rate={rate}": [f"tf.keras.optimizers.Adam.learning_rate = {rate}"] for rate in rates
         }
         return {
             ",".join(filter(None, names)): [*self.bindings, *itertools.chain(*bindings)]
             for names, bindings in (
                 zip(*choice, strict=True)
                 for choice in itertools.product(
-                    *(axis.items() for axis in (rates or {"": []}, *self.axes))
+                    *(axis.items() for axis in (by_rate or {"": []}, *self.axes))
                 )
             )
         }

@@ -34,28 +34,29 @@ class Draws(NamedTuple):
         return all(any("covering_radius_after" in row for row in rows) for rows in self.histories)
 
 
-def write(folder, runs):
-    """Writes <folder>/table.md, prints it, and draws what the runs went through.
+def write(folder, runs, name=""):
+    """Writes <folder>/<name>table.md, prints it, and draws what the runs went through.
 
     Args:
         folder: of the regime.
         runs: {(loss, method): `Draws`}; the loss is empty where the method brings its own.
+        name: what the names of the files begin with.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lines = "\n".join(table(runs))
-    (folder / "table.md").write_text(lines + "\n")
+    (folder / f"{name}table.md").write_text(lines + "\n")
     print(lines)
     losses = {}
     for (loss, method), draws in runs.items():
         losses.setdefault(loss or "its own loss", {})[method] = draws.histories
-    studies.validation_curves(losses, folder / "validation.png")
+    studies.validation_curves(losses, folder / f"{name}validation.png")
     moving = {" ".join(key): draws.histories for key, draws in runs.items() if draws.moves}
     if moving:
-        studies.covering_radii(moving, folder / "covering_radius.png")
-    _draw_gains(folder, runs)
+        studies.covering_radii(moving, folder / f"{name}covering_radius.png")
+    _draw_gains(folder, runs, name)
 
 
-def _draw_gains(folder, runs):
+def _draw_gains(folder, runs, name):
     """What CCP gains on everything else, and on static proxies by period."""
     over = {
         f"{loss}: ccp over {other}": interval(np.subtract(runs[loss, "ccp"].scores, rival))
@@ -64,14 +65,14 @@ def _draw_gains(folder, runs):
         for other, rival in rivals(runs, loss, "ccp").items()
     }
     if over:
-        studies.gains(over, "test MAP@R (points)", folder / "gains.png")
+        studies.gains(over, "test MAP@R (points)", folder / f"{name}gains.png")
     by_period = {}
     for (loss, method), draws in runs.items():
         if method in PERIODS and (loss, "static") in runs:
             difference = interval(np.subtract(draws.scores, runs[loss, "static"].scores))
             by_period.setdefault(loss, {})[PERIODS[method] * draws.every] = difference
     if any(len(points) > 1 for points in by_period.values()):
-        studies.gains_by_period(by_period, folder / "gain_by_period.png")
+        studies.gains_by_period(by_period, folder / f"{name}gain_by_period.png")
 
 
 def rivals(runs, loss, method):

@@ -166,7 +166,7 @@ def test_settings_are_chosen_on_a_draw_of_their_own_and_methods_compared_draw_by
 def test_every_method_of_the_study_binds_what_exists(study):
     for method in study["METHODS"].values():
         gin.clear_config()
-        *_, bindings = method.settings("fine_tune").values()
+        *_, bindings = method.settings(study["RATES"]["fine_tune"]).values()
         loss = [] if method.has_loss else ["losses/ms"]
         files = [*study["REGIMES"]["fine_tune"], *loss, *method.files("fine_tune")]
         config.load([ROOT / "gin" / f"{file}.gin" for file in files], bindings)
