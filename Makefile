@@ -1,4 +1,6 @@
-# make demo | test | test-addons | test-legacy | lint | clean.  Needs Python 3.11 - 3.13 and make.
+# make demo | test | test-addons | test-legacy | lint | format | coverage | site | requirements | lock |
+# release | clean.  Needs Python 3.11 - 3.13 and make.  PIP_CONSTRAINT=$PWD/requirements-lock.txt
+# before it installs the locked versions.
 
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3 python; do \
     $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
@@ -14,7 +16,7 @@ ADDONS := .venv-addons/bin/python
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 PYTEST := -m pytest -n $(WORKERS) $(PYTEST_ARGS)
 
-.PHONY: demo test test-addons test-legacy lint format clean
+.PHONY: demo test test-addons test-legacy lint format coverage site requirements lock release clean
 
 demo: .venv/installed
 	$(DEFAULT) experiments/run.py --gin_file=gin/digits_ms.gin
@@ -38,6 +40,26 @@ format: .venv/installed
 	$(DEFAULT) -m ruff format .
 	$(DEFAULT) -m ruff check --fix .
 
+# Which lines of the library the suite runs, in processes that it starts as well.
+coverage: .venv/installed-coverage
+	$(DEFAULT) $(PYTEST) --cov=ccpdml --cov-report=term:skip-covered --cov-report=html:build/coverage
+
+# The pages as a site, in build/site/; a link that leads nowhere is an error.
+site: .venv/installed-site
+	NO_MKDOCS_2_WARNING=1 $(DEFAULT) -m mkdocs build --quiet --strict
+
+# requirements*.txt of the list in setup.py.
+requirements: .venv/installed
+	$(DEFAULT) .ci/make_requirements.py
+
+# The versions in both environments, for requirements*-lock.txt; after both suites have passed.
+lock: .venv/installed .venv-addons/installed
+	$(DEFAULT) .ci/make_lock.py $(ADDONS)
+
+# Builds and checks what is to be published (.ci/release.py); publishes nothing.
+release: .venv/installed-release
+	$(DEFAULT) .ci/release.py
+
 clean:
 	rm -rf .venv .venv-addons build dist *.egg-info
 
@@ -47,8 +69,8 @@ clean:
 	$(DEFAULT) $(PIP_INSTALL) -r requirements.txt -e ".[dev]"
 	touch $@
 
-.venv/installed-legacy: .venv/installed
-	$(DEFAULT) $(PIP_INSTALL) -e ".[legacy]"
+.venv/installed-%: .venv/installed
+	$(DEFAULT) $(PIP_INSTALL) -e ".[$*]"
 	touch $@
 
 .venv-addons/installed: requirements-addons.txt setup.py

@@ -10,7 +10,70 @@ ROOT = pathlib.Path(__file__).resolve().parent
 # public. A package index shows the README without the files that it links to.
 PROJECT_URL = None
 BESIDE = {"ccpdml.gin": "gin", "ccpdml.experiments": "experiments"}
-EXPORT = ["onnx>=1.16", "onnxruntime>=1.17", "tf2onnx>=1.16"]
+
+# The one list of packages; .ci/make_requirements.py makes requirements*.txt of it. First what the
+# library needs, as wide as works on either stack. fonttools comes with matplotlib, h5py with
+# TensorFlow.
+REQUIRES = {
+    "absl-py": ">=2.0",
+    "gin-config": ">=0.5.0",
+    "matplotlib": ">=3.8",
+    "numpy": ">=1.26",
+    "Pillow": ">=10.0",
+    "scikit-learn": ">=1.4",
+    "scipy": ">=1.11",
+    "tensorboard": ">=2.15",
+    "tensorflow": ">=2.15.1",
+    "tqdm": ">=4.66",
+}
+# Then what each stack makes of it.
+ABOUT = {
+    "default": "Default stack: Python 3.11 - 3.13, TensorFlow 2.21, Keras 3.",
+    "addons": "Addons stack: Python 3.11, TensorFlow 2.15, Keras 2, tensorflow-addons.",
+}
+STACKS = {
+    "default": {
+        "numpy": ">=2.0",
+        "scikit-learn": ">=1.5",
+        "scipy": ">=1.13",
+        "tensorboard": ">=2.20",
+        "tensorflow": "==2.21.*",
+    },
+    # tensorflow-addons ends at TF 2.15, which needs NumPy 1 and an ml-dtypes that onnx 1.19 and
+    # later cannot use; TensorBoard 2.15 needs pkg_resources, which setuptools 81 no longer has.
+    "addons": {
+        "numpy": ">=1.26,<2",
+        "onnx": ">=1.16,<1.19",
+        "setuptools": "<81",
+        "tensorboard": ">=2.15,<2.16",
+        "tensorflow": "==2.15.1",
+        "tensorflow-addons": "==0.23.0",
+    },
+}
+# ONNX files of a trained encoder.
+EXPORT = {"onnx": ">=1.16", "onnxruntime": ">=1.17", "tf2onnx": ">=1.16"}
+EXTRAS = {
+    "addons": STACKS["addons"],
+    "export": EXPORT,
+    # TF 2.21 with Keras 2 (TF_USE_LEGACY_KERAS=1).
+    "legacy": {"tensorflow": "==2.21.*", "tf-keras": "==2.21.*"},
+    # pytest-xdist: two workers, two cores. setuptools: builds the wheel that the tests inspect.
+    "dev": {
+        **EXPORT,
+        "pytest": ">=8.0",
+        "pytest-xdist": ">=3.5",
+        "ruff": ">=0.17,<0.18",
+        "setuptools": ">=70.1,<81",
+    },
+    "coverage": {"pytest-cov": ">=7.0"},
+    "site": {"mkdocs-material": ">=9.6"},
+    "release": {"build": ">=1.2", "twine": ">=6.1"},
+}
+
+
+def requirements(packages):
+    """Packages and their ranges as pip reads them, in alphabetical order."""
+    return [name + packages[name] for name in sorted(packages, key=str.lower)]
 
 
 def read_version():
@@ -39,69 +102,34 @@ def for_index(readme, url):
     return re.sub(r"(!?)\[([^\]]*)\]\((?!\w+:|#)([^)\s]+)\)", absolute, readme)
 
 
-setup(
-    name="ccpdml",
-    version=read_version(),
-    description="Deep metric learning with chance constraints, in TensorFlow and Keras",
-    url=PROJECT_URL,
-    long_description=for_index((ROOT / "README.md").read_text(encoding="utf-8"), PROJECT_URL),
-    long_description_content_type="text/markdown",
-    author="the ccpdml authors",
-    license="MIT",
-    python_requires=">=3.11",
-    # Only ccpdml: namespace discovery would install the folder `gin/` over the gin library. Run
-    # files and programs, which lie beside the package here, are in it when it is installed.
-    packages=[*find_packages(include=["ccpdml*"]), *BESIDE],
-    package_dir=BESIDE,
-    package_data={
-        "ccpdml": ["py.typed"],
-        "ccpdml.gin": ["**/*.gin"],
-        "ccpdml.reports": ["*.css", "*.csv"],
-    },
-    py_modules=["ccpdml_command"],
-    entry_points={"console_scripts": ["ccpdml = ccpdml_command:main"]},
-    # Wide enough for both stacks; requirements.txt and requirements-addons.txt choose one.
-    # fonttools comes with matplotlib, h5py with TensorFlow.
-    install_requires=[
-        "absl-py>=2.0",
-        "gin-config>=0.5.0",
-        "matplotlib>=3.8",
-        "numpy>=1.26",
-        "Pillow>=10.0",
-        "scikit-learn>=1.4",
-        "scipy>=1.11",
-        "tensorboard>=2.15",
-        "tensorflow>=2.15.1",
-        "tqdm>=4.66",
-    ],
-    extras_require={
-        # ONNX files of a trained encoder.
-        "export": EXPORT,
-        # tensorflow-addons ends at TF 2.15, which needs NumPy 1 and an ml-dtypes that onnx 1.19 and
-        # later cannot use; TensorBoard 2.15 needs pkg_resources, which setuptools 81 no longer has.
-        "addons": [
-            "numpy<2",
-            "onnx<1.19",
-            "setuptools<81",
-            "tensorflow==2.15.1",
-            "tensorflow-addons==0.23.0",
+if __name__ == "__main__":
+    setup(
+        name="ccpdml",
+        version=read_version(),
+        description="Deep metric learning with chance constraints, in TensorFlow and Keras",
+        url=PROJECT_URL,
+        long_description=for_index((ROOT / "README.md").read_text(encoding="utf-8"), PROJECT_URL),
+        long_description_content_type="text/markdown",
+        author="the ccpdml authors",
+        license="MIT",
+        python_requires=">=3.11",
+        # Only ccpdml: namespace discovery would install the folder `gin/` over the gin library. Run
+        # files and programs, which lie beside the package here, are in it when it is installed.
+        packages=[*find_packages(include=["ccpdml*"]), *BESIDE],
+        package_dir=BESIDE,
+        package_data={
+            "ccpdml": ["py.typed"],
+            "ccpdml.gin": ["**/*.gin"],
+            "ccpdml.reports": ["*.css", "*.csv"],
+        },
+        py_modules=["ccpdml_command"],
+        entry_points={"console_scripts": ["ccpdml = ccpdml_command:main"]},
+        install_requires=requirements(REQUIRES),
+        extras_require={name: requirements(packages) for name, packages in EXTRAS.items()},
+        classifiers=[
+            "Programming Language :: Python :: 3.11",
+            "Programming Language :: Python :: 3.12",
+            "Programming Language :: Python :: 3.13",
+            "Topic :: Scientific/Engineering :: Artificial Intelligence",
         ],
-        # TF 2.21 with Keras 2 (TF_USE_LEGACY_KERAS=1).
-        "legacy": ["tensorflow==2.21.*", "tf-keras==2.21.*"],
-        # pytest-xdist: two workers, two cores. setuptools: builds the wheel that the tests inspect.
-        "dev": [
-            *EXPORT,
-            "pytest>=8.0",
-            "pytest-xdist>=3.5",
-            "ruff>=0.17,<0.18",
-            "setuptools>=70.1,<81",
-        ],
-    },
-    classifiers=[
-        "License :: OSI Approved :: MIT License",
-        "Programming Language :: Python :: 3.11",
-        "Programming Language :: Python :: 3.12",
-        "Programming Language :: Python :: 3.13",
-        "Topic :: Scientific/Engineering :: Artificial Intelligence",
-    ],
-)
+    )
