@@ -42,7 +42,7 @@ format: .venv/installed
 
 # Which lines of the library the suite runs, in processes that it starts as well.
 coverage: .venv/installed-coverage
-	$(DEFAULT) $(PYTEST) --cov=ccpdml --cov-report=term:skip-covered --cov-report=html:build/coverage
+	$(DEFAULT) $(PYTEST) --cov --cov-report=term:skip-covered --cov-report=html:build/coverage
 
 # The pages as a site, in build/site/; a link that leads nowhere is an error.
 site: .venv/installed-site
