@@ -102,14 +102,6 @@ def test_random_picks_depend_on_seed_and_instance_alone():
     assert (picks != draw(instance=1, seed=3)).any()
 
 
-@pytest.mark.parametrize("rule", [coreset.farthest_first, coreset.k_medoids, coreset.random_picks])
-def test_a_rule_refuses_more_picks_than_points(rule):
-    with pytest.raises(ValueError, match=r"1\.\.6. Received: num_picks=7"):
-        rule(np.zeros([2, 6, 3]), np.zeros([2, 1, 3]), 7)
-    with pytest.raises(ValueError, match="num_classes, points, dim"):
-        rule(np.zeros([6, 3]), np.zeros([1, 3]), 2)
-
-
 def test_without_seeds_the_first_pick_is_nearest_to_the_mean_and_lengths_do_not_matter():
     points = RNG.normal(size=(75, 12, 16)) + 2.0 * RNG.normal(size=(75, 1, 16))
     none = np.zeros((75, 0, 16), np.float32)
