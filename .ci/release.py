@@ -93,7 +93,7 @@ def main():
     try_out(wheel, version)
     print(
         f"Built and checked: {', '.join(str(path.relative_to(ROOT)) for path in paths)}\n"
-        "If `make test lint test-addons test-legacy` passes at this commit, what is left is:\n"
+        "If `.ci/run` passes at this commit, what is left is:\n"
         f"  git tag --annotate v{version} --message 'ccpdml {version}'\n"
         f"  git push origin v{version}\n"
         "  twine upload dist/*\n"
