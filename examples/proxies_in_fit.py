@@ -36,31 +36,27 @@ learner = training.MetricLearner(model, loss, prox_weight=2e-4)
 learner.compile(tf.keras.optimizers.Adam(3e-3), steps_per_execution=25)
 
 # An epoch is what lies between two evaluations on validation classes: classes that neither train
-# nor test. `RetrievalEvaluation` goes first, as the others read `val_map_at_r` from the logs.
+# nor test.
 evaluation = training.RetrievalEvaluation((validation.images, validation.labels))
 pool = training.PoolDraw(learner, train, pool_size=8)
 # When an evaluation brings no gain, the proxies are chosen anew. Counting less than 0.02 as no gain
 # makes that happen within this short run; leave `min_delta` and `patience` alone in a long one.
 proxies = training.ProxyReinitialization(pool, patience=1, min_delta=0.02)
-# Puts the best weights back at the end: before `proxies`, so that they are as they were evaluated.
+# Stops when nothing is gained any more, and puts the best weights back at the end.
 stopping = training.EarlyStopping(patience=60)
-checkpoint = training.Checkpoint(directory, [proxies, stopping])  # Last, with all that have state.
+# Puts them in order, Keras's own among them if there are any, and keeps the state of all of them.
+outer = training.OuterLoop([evaluation, proxies, stopping, training.Checkpoint(directory)])
 
-# Nothing found: (0, 0). The batches are a function of seed and step, so they go on where they were.
-epochs_done, steps_done = checkpoint.restore(learner)
 sampler = data.samplers.ClassBalancedSampler(train.labels, classes_per_batch=8, samples_per_class=4)
-batches = data.pipelines.training_batches(
-    train, sampler, data.views.RandomShift(), first_step=steps_done
-)
-learner.fit(
-    batches,
-    steps_per_epoch=50,
-    initial_epoch=epochs if stopping.is_over else epochs_done,
-    epochs=epochs,
-    callbacks=[evaluation, stopping, proxies, checkpoint],
-    shuffle=False,
-    verbose=2,
-)
+
+
+def batches(first_step):
+    """The batches are a function of seed and step, so they go on where they were."""
+    view = data.views.RandomShift()
+    return data.pipelines.training_batches(train, sampler, view, first_step=first_step)
+
+
+history = outer.fit(learner, batches, steps_per_epoch=50, epochs=epochs, verbose=2)
 embeddings = learner.predict(test.images, verbose=0)
 scores = metrics.retrieval(embeddings, test.labels)
 print(f"MAP@R of unseen characters: {scores['mean_average_precision_at_r']:.3f}")

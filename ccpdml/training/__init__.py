@@ -8,6 +8,8 @@ from ccpdml.training.experiment import Experiment
 from ccpdml.training.history import History, ProgressBar
 from ccpdml.training.learner import MetricLearner
 from ccpdml.training.loop import NonFiniteLossError
+from ccpdml.training.outer_callback import OuterCallback, Stage, StatefulCallback
+from ccpdml.training.outer_loop import OuterLoop
 from ccpdml.training.pool import PoolDraw
 from ccpdml.training.preemption import Preempted, Preemption
 from ccpdml.training.proxy_record import ProxyRecord
@@ -23,6 +25,8 @@ __all__ = [
     "History",
     "MetricLearner",
     "NonFiniteLossError",
+    "OuterCallback",
+    "OuterLoop",
     "PoolDraw",
     "Preempted",
     "Preemption",
@@ -30,6 +34,8 @@ __all__ = [
     "ProxyRecord",
     "ProxyReinitialization",
     "RetrievalEvaluation",
+    "Stage",
+    "StatefulCallback",
     "TensorBoardScalars",
     "trained_network",
 ]

@@ -13,6 +13,7 @@ from absl import logging
 from ccpdml.bounds import Count, checked
 from ccpdml.ops import stacks
 from ccpdml.training import strategies
+from ccpdml.training.outer_callback import OuterCallback, Stage, StatefulCallback
 
 
 class _PlainState(tf.train.experimental.PythonState):
@@ -30,22 +31,23 @@ class _PlainState(tf.train.experimental.PythonState):
 
 
 @gin.register
-class Checkpoint(tf.keras.callbacks.Callback):
+class Checkpoint(OuterCallback):
     """Saves weights, both optimizers, the prox term and the state of other callbacks.
 
-    Call `restore` before `fit` and start at the epoch and step it returns. Put this callback last.
-    A run that stopped inside an epoch goes on inside it: the calls of the inner loop that were made
-    are skipped, and the mean loss goes on from where it was.
-
-    A callback has state if it has `get_state() -> dict` and `set_state(dict)` of plain numbers; its
-    variables are what `trackables()` returns by name.
+    Put it into an `OuterLoop`, which hands it the state of the other callbacks and goes on where a
+    run stopped. Alone, call `restore` before `fit`, start at the epoch and step it returns, and put
+    it last. A run that stopped inside an epoch goes on inside it: the calls of the inner loop that
+    were made are skipped, and the mean loss goes on from where it was.
 
     Args:
         directory: where the checkpoints go, made if missing.
-        callbacks: the callbacks of the same `fit` that have state.
+        callbacks: outside of an `OuterLoop`, the callbacks of the same `fit` that have state, each
+            a `StatefulCallback` or with the methods of one.
         every: evaluations (epochs) between two checkpoints, int; the last one always makes one.
         keep: newest checkpoints kept, int.
     """
+
+    stage = Stage.CHECKPOINT
 
     @checked
     def __init__(
@@ -58,10 +60,15 @@ class Checkpoint(tf.keras.callbacks.Callback):
         super().__init__()
         self.directory = str(directory)
         self.callbacks = list(callbacks)
+        self.owners = _by_class(self.callbacks)
         self.every, self.keep = every, keep
         self.num_epochs, self.num_steps_into_epoch = 0, 0
         self.step_at_epoch_begin = 0
         self.manager = None
+
+    def own(self, callbacks: dict[str, StatefulCallback]) -> None:
+        """Keeps the state of these callbacks, each under its name; an `OuterLoop` calls it."""
+        self.owners = dict(callbacks)
 
     def restore(self, learner: tf.keras.Model) -> tuple[int, int]:
         """Puts the newest checkpoint back, if there is one.
@@ -75,7 +82,7 @@ class Checkpoint(tf.keras.callbacks.Callback):
         Raises:
             ValueError: if the checkpoint is of another model or method.
         """
-        for callback in self.callbacks:
+        for callback in self.owners.values():
             callback.set_model(learner)
         self.checkpoint = tf.train.Checkpoint(**self._items(learner))
         output_directory = strategies.output_directory(learner.distribute_strategy, self.directory)
@@ -205,9 +212,19 @@ class Checkpoint(tf.keras.callbacks.Callback):
         if learner.prox_center is not None:
             items["prox_center"] = learner.prox_center
             items["prox_weight"] = learner.prox_weight_in_force
-        for owner in [self, *self.callbacks]:
-            name = f"{type(owner).__name__}"
+        items["Checkpoint_state"] = _PlainState(self)
+        for name, owner in self.owners.items():
             items[f"{name}_state"] = _PlainState(owner)
-            if hasattr(owner, "trackables"):
-                items |= {f"{name}_{key}": value for key, value in owner.trackables().items()}
+            items |= {f"{name}_{key}": value for key, value in owner.trackables().items()}
         return items
+
+
+def _by_class(callbacks):
+    """Callbacks by the name of their class, which no two may share."""
+    owners = {type(callback).__name__: callback for callback in callbacks}
+    if len(owners) < len(callbacks):
+        raise ValueError(
+            "Two callbacks of one class would share one state: give them to an `OuterLoop`, with "
+            f"names. Received: callbacks={[type(callback).__name__ for callback in callbacks]}"
+        )
+    return owners

@@ -1,16 +1,16 @@
 """Says at once when embeddings or proxies have collapsed."""
 
 import gin
-import tensorflow as tf
 from absl import logging
 
 from ccpdml.metrics import collapse, geometry
 from ccpdml.training import evaluation
 from ccpdml.training.evaluation import RetrievalEvaluation
+from ccpdml.training.outer_callback import OuterCallback, Stage
 
 
 @gin.register
-class CollapseAlarm(tf.keras.callbacks.Callback):
+class CollapseAlarm(OuterCallback):
     """Warns when embeddings or proxies collapse, with the likely causes (`metrics.collapse`).
 
     It looks at the validation embeddings that were just evaluated and warns when an alarm begins,
@@ -20,6 +20,8 @@ class CollapseAlarm(tf.keras.callbacks.Callback):
     Args:
         retrieval: the `RetrievalEvaluation` of the same `fit`, before this one in the list.
     """
+
+    stage = Stage.WATCH
 
     def __init__(self, retrieval: RetrievalEvaluation):
         super().__init__()

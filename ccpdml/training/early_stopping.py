@@ -7,11 +7,12 @@ import tensorflow as tf
 
 from ccpdml.bounds import Count, NonNegative, checked
 from ccpdml.training.monitor import Monitor
+from ccpdml.training.outer_callback import Stage, StatefulCallback
 from ccpdml.training.snapshot import Snapshot
 
 
 @gin.register
-class EarlyStopping(tf.keras.callbacks.Callback):
+class EarlyStopping(StatefulCallback):
     """Stops after `patience` evaluations without a better score and restores the best weights.
 
     Unlike Keras's own it keeps its counters and the best weights in a `Checkpoint`. Put it after
@@ -24,6 +25,8 @@ class EarlyStopping(tf.keras.callbacks.Callback):
         patience: evaluations (epochs) without a gain, int; 60 in the paper (supplement, 2.1).
         min_delta: by how much a score must beat the best, float; 1e-5 in the original.
     """
+
+    stage = Stage.STOPPING
 
     @checked
     def __init__(

@@ -10,6 +10,7 @@ import tqdm
 from ccpdml import losses, metrics
 from ccpdml.bounds import Count, checked
 from ccpdml.ops import replicas
+from ccpdml.training.outer_callback import OuterCallback, Stage
 
 
 def embed(learner, images, progress=False):
@@ -39,7 +40,7 @@ def proxies(learner):
 
 
 @gin.register
-class RetrievalEvaluation(tf.keras.callbacks.Callback):
+class RetrievalEvaluation(OuterCallback):
     """Writes `val_map_at_r`, `val_precision_at_1` and `val_r_precision` into the logs.
 
     Put it before the callbacks that read them. An epoch is the time between two evaluations.
@@ -58,6 +59,8 @@ class RetrievalEvaluation(tf.keras.callbacks.Callback):
         gallery_embeddings: likewise, of the gallery; None if there is none.
         query_scores: of each validation image, as of `metrics.per_query`; or None.
     """
+
+    stage = Stage.EVALUATION
 
     @checked
     def __init__(

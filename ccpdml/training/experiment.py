@@ -1,6 +1,5 @@
 """A whole run: data, learner, outer loop, results. What `experiments/run.py` starts."""
 
-import contextlib
 import inspect
 import time
 from collections.abc import Callable, Sequence
@@ -25,6 +24,7 @@ from ccpdml.training.evaluation import RetrievalEvaluation
 from ccpdml.training.history import History, ProgressBar
 from ccpdml.training.learner import MetricLearner
 from ccpdml.training.loop import NonFiniteLossError
+from ccpdml.training.outer_loop import OuterLoop
 from ccpdml.training.preemption import Preemption
 from ccpdml.training.proxy_record import ProxyRecord
 from ccpdml.training.tensorboard import TensorBoardScalars
@@ -151,25 +151,24 @@ class Experiment:
                 f"{num_replicas} replicas; change `train.classes_per_batch`."
             )
 
-    def build(self) -> tuple[MetricLearner, list[tf.keras.callbacks.Callback]]:
-        """Builds learner and callbacks; returns (learner, callbacks)."""
+    def build(self) -> tuple[MetricLearner, OuterLoop]:
+        """Builds learner and outer loop; returns both."""
         tf.keras.utils.set_random_seed(self.seed)
         with self.strategy.scope():
             learner = self._build_learner()
         selection = self.evaluation(*self._selection())
         logs = self.output_dir / "logs"
-        stopping, outer = self.make_early_stopping(), []
+        callbacks = [selection, CollapseAlarm(selection), self.make_early_stopping()]
         if self.make_reinitialization:
-            outer = [self.make_reinitialization(self._build_pool(learner))]
-            outer.append(ProxyRecord(outer[0], logs / "proxies"))
-        scalars = [TensorBoardScalars(logs / "tensorboard")] if self.tensorboard else []
-        history = History(logs / "history.jsonl")
-        checkpoint = Checkpoint(
-            self.run_dir / "checkpoints", [*outer, stopping], every=self.checkpoint_every
-        )
-        preemption = Preemption(checkpoint)
-        callbacks = [selection, CollapseAlarm(selection), stopping, *outer, *scalars]
-        return learner, [*callbacks, history, checkpoint, preemption]
+            proxies = self.make_reinitialization(self._build_pool(learner))
+            callbacks += [proxies, ProxyRecord(proxies, logs / "proxies")]
+        if self.tensorboard:
+            callbacks.append(TensorBoardScalars(logs / "tensorboard"))
+        callbacks.append(History(logs / "history.jsonl"))
+        checkpoint = Checkpoint(self.run_dir / "checkpoints", every=self.checkpoint_every)
+        label = "test MAP@R" if self.select_on == "test" else "val MAP@R"
+        progress = ProgressBar(self.steps, label=label)
+        return learner, OuterLoop([*callbacks, checkpoint, Preemption(checkpoint), progress])
 
     def _selection(self):
         """Queries, and gallery or None, whose scores choose the best weights."""
@@ -348,41 +347,29 @@ class Experiment:
 
     def _run(self):
         started = time.monotonic()
-        learner, callbacks = self.build()
+        learner, outer = self.build()
         files.write_text(self.output_dir / "operative_config.gin", gin.operative_config_str())
-        _, _, stopping, *_, checkpoint, preemption = callbacks
-        epochs_done, steps_done = checkpoint.restore(learner)
+        epochs_done, steps_done = outer.restore(learner)
         if steps_done:
             logging.info("Going on from step %d of %s", steps_done, self.run_dir)
         epochs = -(-self.steps // self.steps_per_epoch)
-        is_over = stopping.is_over or epochs_done >= epochs
+        is_over = outer.is_over or epochs_done >= epochs
         if not is_over and (self.run_dir / results.ENCODER).exists():
             raise ConfigError(
                 f"{self.run_dir} holds {results.ENCODER} of a run that was trained to its end, but "
                 "not the checkpoint to score it from, and it would be trained anew. Bring the "
                 "checkpoints back, move the file away, or choose another --run_dir."
             )
-        label = "test MAP@R" if self.select_on == "test" else "val MAP@R"
-        progress = ProgressBar(self.steps, label=label)
         try:
-            with preemption, contextlib.closing(progress):
-                learner.fit(
-                    self._distributed_batches(steps_done),
-                    initial_epoch=epochs if is_over else epochs_done,
-                    epochs=epochs,
-                    steps_per_epoch=self.steps_per_epoch,
-                    callbacks=[*callbacks, progress],
-                    shuffle=False,
-                    verbose=0,
-                )
+            outer.fit(learner, self._distributed_batches, self.steps_per_epoch, epochs)
         except NonFiniteLossError as error:
-            folder = replay.write(self, checkpoint, error.step)
+            folder = replay.write(self, outer.checkpoint, error.step)
             error.add_note(replay.note(folder))
             raise
         fold = self.splits.info.get("fold")
-        ran = stating.statement(learner, callbacks, self.seed, fold)
+        ran = stating.statement(learner, list(outer), self.seed, fold)
         seconds = time.monotonic() - started
-        written = results.write(self, learner, ran, stopping.best_step, seconds)
+        written = results.write(self, learner, ran, outer.first(EarlyStopping).best_step, seconds)
         self._wait_for_all()
         return written
 

@@ -9,10 +9,11 @@ import tqdm
 
 from ccpdml import files
 from ccpdml.reports.records import read_history
+from ccpdml.training.outer_callback import OuterCallback, Stage
 
 
 @gin.register
-class History(tf.keras.callbacks.Callback):
+class History(OuterCallback):
     """Appends the logs of every epoch to a file of JSON lines, with `step` and `epoch`.
 
     A resumed run drops the rows that lie beyond its checkpoint. Put it before `Checkpoint`.
@@ -20,6 +21,8 @@ class History(tf.keras.callbacks.Callback):
     Args:
         path: the file.
     """
+
+    stage = Stage.LOG
 
     def __init__(self, path: str | Path):
         super().__init__()
@@ -39,7 +42,7 @@ class History(tf.keras.callbacks.Callback):
         return int(tf.convert_to_tensor(self.model.optimizer.iterations))
 
 
-class ProgressBar(tf.keras.callbacks.Callback):
+class ProgressBar(OuterCallback):
     """One bar for the whole run, with the loss and the last MAP@R.
 
     Args:
@@ -48,12 +51,20 @@ class ProgressBar(tf.keras.callbacks.Callback):
         label: what to call it, str.
     """
 
+    stage = Stage.LOG
+
     def __init__(self, num_steps: int, monitor: str = "val_map_at_r", label: str = "val MAP@R"):
         super().__init__()
         self.num_steps = num_steps
         self.monitor, self.label = monitor, label
         self.shown = {}
         self.bar = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
 
     def on_train_begin(self, logs=None):
         self.bar = tqdm.tqdm(total=self.num_steps, unit="step", initial=self._step())

@@ -35,7 +35,8 @@ class Monitor:
         if not logs or self.name not in logs:
             raise ValueError(
                 f"`monitor` must be in the logs when this callback runs. Received: {self.name!r}, "
-                f"logs with {sorted(logs or {})}. Put `RetrievalEvaluation` before it."
+                f"logs with {sorted(logs or {})}. Put `RetrievalEvaluation` before it; one of "
+                "yours that writes scores has `stage = Stage.EVALUATION` in an `OuterLoop`."
             )
         score = self.sign * float(logs[self.name])
         if math.isnan(score):

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from ccpdml.ops import replicas
 from ccpdml.training.checkpoint import Checkpoint
+from ccpdml.training.outer_callback import OuterCallback, Stage
 
 EXIT_CODE = 75
 """Of a process that was asked to stop and can be started again: EX_TEMPFAIL, "try again"."""
@@ -18,7 +19,7 @@ class Preempted(Exception):  # noqa: N818
 
 
 @gin.register
-class Preemption(tf.keras.callbacks.Callback):
+class Preemption(OuterCallback):
     """Turns SIGTERM into a checkpoint after the current call of the inner loop, and `Preempted`.
 
     If any worker gets the signal, all stop at the same step. A second signal kills at once. Put it
@@ -27,6 +28,8 @@ class Preemption(tf.keras.callbacks.Callback):
     Args:
         checkpoint: the `Checkpoint` of the same `fit`.
     """
+
+    stage = Stage.EXIT
 
     def __init__(self, checkpoint: Checkpoint):
         super().__init__()

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from ccpdml import files
 from ccpdml.ops import coreset
+from ccpdml.training.outer_callback import Stage, StatefulCallback
 from ccpdml.training.reinitialization import ProxyReinitialization
 from ccpdml.training.snapshot import Snapshot
 
@@ -15,7 +16,7 @@ END = "end.npz"
 
 
 @gin.register
-class ProxyRecord(tf.keras.callbacks.Callback):
+class ProxyRecord(StatefulCallback):
     """Writes where proxies were born, how far they moved and how much they covered.
 
     Each time the proxies are placed it writes `instance_0000.npz`, `instance_0001.npz`, ..., with
@@ -40,6 +41,8 @@ class ProxyRecord(tf.keras.callbacks.Callback):
         reinitialization: the `ProxyReinitialization` of the same `fit`.
         directory: where the files go, made if missing.
     """
+
+    stage = Stage.RECORD
 
     def __init__(self, reinitialization: ProxyReinitialization, directory: str | Path):
         super().__init__()

@@ -14,6 +14,7 @@ from ccpdml.bounds import Count, Length, NonNegative, Share, Whole, checked
 from ccpdml.ops import coreset, distances, replicas
 from ccpdml.training.instance_end import InstanceEnd
 from ccpdml.training.monitor import Monitor
+from ccpdml.training.outer_callback import Stage, StatefulCallback
 from ccpdml.training.snapshot import Snapshot
 
 
@@ -38,7 +39,7 @@ class Placement:
 
 
 @gin.register
-class ProxyReinitialization(tf.keras.callbacks.Callback):
+class ProxyReinitialization(StatefulCallback):
     """Moves the proxies to a core-set of fresh embeddings whenever a problem instance is over.
 
     An instance is over after `patience` evaluations without a gain, or after `period` evaluations.
@@ -96,6 +97,8 @@ class ProxyReinitialization(tf.keras.callbacks.Callback):
     Source: the paper, section 4; supplement, 1.2. Period, other picks and proxies that learn alone
     are not in it.
     """
+
+    stage = Stage.PROXIES
 
     @checked
     def __init__(

@@ -52,7 +52,8 @@ def run(experiment):
     folder = experiment.run_dir / FOLDER
     if not (folder / "batch.npz").exists():
         raise FileNotFoundError(f"{folder} holds no batch: this run did not stop at one.")
-    learner, (*_, checkpoint, _) = experiment.build()
+    learner, outer = experiment.build()
+    checkpoint = outer.checkpoint
     checkpoint.directory = str(folder / "state")
     checkpoint.restore(learner)
     with np.load(folder / "batch.npz") as batch:

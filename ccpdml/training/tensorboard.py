@@ -17,12 +17,14 @@ from tensorboard.plugins.hparams import summary as hparams_summary
 from tensorboard.plugins.scalar import summary_v2 as scalar_summary
 from tensorboard.summary.writer import record_writer
 
+from ccpdml.training.outer_callback import OuterCallback, Stage
+
 EVENT_FILES = "events.out.tfevents.*"
 OF_PROXIES = ("problem_instance", "covering_radius", "proxy_displacement", "padded_classes")
 
 
 @gin.register
-class TensorBoardScalars(tf.keras.callbacks.Callback):
+class TensorBoardScalars(OuterCallback):
     """Writes the logs of every evaluation as scalars.
 
     `validation/` has what starts with `val_` in the logs, `proxies/` what a re-initialization of
@@ -34,6 +36,8 @@ class TensorBoardScalars(tf.keras.callbacks.Callback):
     Args:
         directory: where the event file goes, made if missing.
     """
+
+    stage = Stage.LOG
 
     def __init__(self, directory: str | Path):
         super().__init__()

@@ -1,0 +1,54 @@
+"""What a callback of the outer loop says of itself: when it acts, and what it must not forget."""
+
+import enum
+
+import tensorflow as tf
+
+
+class Stage(enum.IntEnum):
+    """When a callback acts, first to last, at whatever moment Keras calls them all."""
+
+    EVALUATION = 0
+    """Writes scores into the logs."""
+    WATCH = 1
+    """Looks at what was evaluated."""
+    STOPPING = 2
+    """Keeps the best weights, with the proxies that they were evaluated with."""
+    PROXIES = 3
+    """Changes what was evaluated."""
+    RECORD = 4
+    """Writes down what was changed."""
+    EXTRA = 5
+    """Of every callback that says nothing: all of the evaluation is in the logs by then."""
+    LOG = 6
+    """Writes the logs down, with what all before it put there."""
+    CHECKPOINT = 7
+    """Saves what all before it did."""
+    EXIT = 8
+    """Leaves, once everything is saved."""
+
+
+class OuterCallback(tf.keras.callbacks.Callback):
+    """A Keras callback that knows its place among others.
+
+    Attributes:
+        stage: the `Stage` in which it acts; an attribute of the class.
+    """
+
+    stage = Stage.EXTRA
+
+
+class StatefulCallback(OuterCallback):
+    """A callback whose state is kept in checkpoints, so that a resumed run goes on with it."""
+
+    def get_state(self) -> dict:
+        """What a checkpoint must keep beside `trackables`: plain numbers, lists and dicts."""
+        raise NotImplementedError
+
+    def set_state(self, state: dict) -> None:
+        """Takes back what `get_state` gave."""
+        raise NotImplementedError
+
+    def trackables(self) -> dict:
+        """Variables, or objects that hold some, that a checkpoint must keep, by name."""
+        return {}
