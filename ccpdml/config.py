@@ -167,6 +167,7 @@ def _reached(roots):
     """Follows references from the roots: all (scope, selector) that this leads to."""
     bound = gin_config._CONFIG
     reached, waiting = set(), [("", gin_config._REGISTRY.get_match(r).selector) for r in roots]
+    waiting += [found for _, root in waiting for found in _defaults(root)]
     while waiting:
         scope, selector = waiting.pop()
         parts = scope.split("/") if scope else []
@@ -176,6 +177,14 @@ def _reached(roots):
                 reached.add(key)
                 waiting += _references(list(bound.get(key, {}).values()))
     return reached
+
+
+def _defaults(root):
+    """What the program makes for a root where nothing is bound, if gin knows it."""
+    bound = gin_config._CONFIG.get(("", root), {})
+    parameters = inspect.signature(gin_config._REGISTRY[root].wrapped).parameters
+    defaults = [p.default for name, p in parameters.items() if name not in bound]
+    return [("", selector) for selector in map(_selector_of, defaults) if selector]
 
 
 def _refuse_unused(reached):
@@ -357,6 +366,22 @@ def message(error: Exception) -> str:
 def text() -> str:
     """The bindings of this process as a gin file, the same for the same bindings."""
     return gin.config_str()
+
+
+def bindable(value: Any) -> Any:
+    """What gin has bound an argument to; of a default that gin knows, what gin makes of it."""
+    return gin.get_configurable(value) if _selector_of(value) else value
+
+
+def _selector_of(value):
+    """Under which name gin knows a class or function of the program; None if it does not."""
+    known = gin_config._REGISTRY.items()
+    return next((selector for selector, entry in known if entry.wrapped is value), None)
+
+
+def has_bindings() -> bool:
+    """Whether gin has bound anything."""
+    return bool(gin_config._CONFIG)
 
 
 def refuse_other(run_dir: str | Path) -> None:

@@ -15,7 +15,8 @@ from ccpdml import bounds, config, training  # noqa: F401, importing a room regi
 
 PAGE = Path(__file__).with_name("reference.md")
 ROOMS = {
-    "training": "The run, the learner and what acts on them",
+    "runs": "The run",
+    "training": "The learner and what acts on it",
     "data": "Data sets, samplers and views",
     "models": "Encoders, backbones and what they make of pixels",
     "losses": "Losses, criteria and miners",

@@ -5,7 +5,18 @@ import inspect
 
 import pytest
 
-ROOMS = ["ops", "layers", "losses", "models", "data", "metrics", "training", "protocols", "serving"]
+ROOMS = [
+    "ops",
+    "layers",
+    "losses",
+    "models",
+    "data",
+    "metrics",
+    "training",
+    "protocols",
+    "serving",
+    "runs",
+]
 
 
 def public_callables(module):

@@ -16,7 +16,11 @@ BELOW = {
     "reports": {"metrics"},
     "serving": {"ops", "models", "data", "metrics", "reports"},
     "training": {
-        *("ops", "layers", "losses", "models", "data", "metrics", "reports", "serving", "config"),
+        *("ops", "layers", "losses", "models", "data", "metrics", "reports", "serving"),
+    },
+    "runs": {
+        *("ops", "layers", "losses", "models", "data", "metrics", "reports", "serving"),
+        *("training", "config"),
     },
 }
 

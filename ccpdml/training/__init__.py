@@ -1,10 +1,11 @@
-"""Training: the learner, its compiled inner loop, the outer callbacks, whole runs."""
+"""Training: the learner, its compiled inner loop, the outer callbacks."""
+
+import importlib
 
 from ccpdml.training.checkpoint import Checkpoint
 from ccpdml.training.collapse_alarm import CollapseAlarm
 from ccpdml.training.early_stopping import EarlyStopping
 from ccpdml.training.evaluation import RetrievalEvaluation
-from ccpdml.training.experiment import Experiment
 from ccpdml.training.history import History, ProgressBar
 from ccpdml.training.learner import MetricLearner
 from ccpdml.training.loop import NonFiniteLossError
@@ -21,7 +22,6 @@ __all__ = [
     "Checkpoint",
     "CollapseAlarm",
     "EarlyStopping",
-    "Experiment",
     "History",
     "MetricLearner",
     "NonFiniteLossError",
@@ -39,3 +39,16 @@ __all__ = [
     "TensorBoardScalars",
     "trained_network",
 ]
+
+_MOVED = {
+    *("Experiment", "claims", "experiment", "lock", "pictures"),
+    *("projector", "replay", "results", "terminal"),
+}
+
+
+def __getattr__(name: str) -> object:
+    """What whole runs are made of is in `ccpdml.runs`, and found here under its earlier names."""
+    if name in _MOVED:
+        runs = importlib.import_module("ccpdml.runs")
+        return getattr(runs, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

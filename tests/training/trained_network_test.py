@@ -76,11 +76,12 @@ def test_a_run_begins_where_the_other_ended(first, tmp_path):
 
 def test_it_trains_and_leaves_an_encoder_to_go_on_from_again(first, tmp_path):
     run = experiment(tmp_path, first[1])
-    learner, _ = run.build()
+    built = run.assemble()
+    learner = built.learner
     before = learner.encoder(images()).numpy()
     learner.fit(run.batches(0), steps_per_epoch=2, shuffle=False, verbose=0)
     run.output_dir.mkdir(exist_ok=True)
-    training.results.save_encoder(run, learner)
+    training.results.write_encoder(*built.standalone(), run.output_dir)
     again, _ = experiment(tmp_path, tmp_path / "again" / "encoder.keras").build()
     after = again.encoder(images()).numpy()
     np.testing.assert_allclose(after, learner.encoder(images()), rtol=1e-5, atol=1e-6)

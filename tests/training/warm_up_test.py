@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ccpdml import losses, models, training
-from ccpdml.training import experiment
+from ccpdml import losses, models, runs, training
 
 
 def small_learner(criterion=None, **arguments):
@@ -97,4 +96,4 @@ def test_bfloat16_ends_before_the_embedding():
 
 def test_float16_is_refused_and_told_why():
     with pytest.raises(ValueError, match="underflow"):
-        experiment._checked_precision("mixed_float16")
+        runs.Model(print, print, print, precision="mixed_float16")

@@ -7,10 +7,10 @@ import tensorflow as tf
 
 from ccpdml import losses
 from ccpdml.reports.statements import Statement
-from ccpdml.training.reinitialization import ProxyReinitialization
+from ccpdml.training import ProxyReinitialization
 
 
-def statement(
+def of(
     learner: tf.keras.Model,
     callbacks: Sequence[tf.keras.callbacks.Callback],
     seed: int,

@@ -6,24 +6,24 @@ import tensorflow as tf
 FOLDER = "non_finite"
 
 
-def write(experiment, checkpoint, step):
+def write(run, step):
     """Writes the batch of a step and the state of the learner before it.
 
     Args:
-        experiment: the `Experiment`.
-        checkpoint: its `Checkpoint`.
+        run: the `Run` that it stopped.
         step: the step that failed, counted from 1.
 
     Returns:
         Folder with `batch.npz` (step, images, labels, indices into the training set, and paths
         where images are files) and the checkpoint in `state/`.
     """
-    folder = experiment.output_dir / FOLDER
+    folder = run.output_dir / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    checkpoint.write_to(folder / "state")
-    train = experiment.splits.train
-    indices = experiment.sampler.batch(step - 1)
-    images, labels = next(iter(experiment.batches(step - 1)))
+    run.outer.checkpoint.write_to(folder / "state")
+    prepared = run.prepared
+    train = prepared.splits.train
+    indices = prepared.sampler.batch(step - 1)
+    images, labels = next(iter(prepared.batches(step - 1)))
     arrays = {"step": step, "images": images, "labels": labels, "indices": indices}
     if not train.in_memory:
         arrays["paths"] = np.asarray(train.images)[indices]
@@ -40,7 +40,7 @@ def note(folder):
 
 
 def run(experiment):
-    """Runs the written batch again, one op at a time.
+    """Runs the written batch of an `Experiment` again, one op at a time.
 
     Returns:
         What TensorFlow says about the first op whose result is not finite, with the source line it

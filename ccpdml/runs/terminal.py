@@ -77,9 +77,10 @@ def opening(experiment) -> Iterator[str]:
     yield f"data       {splits.info.get('name', 'own')}, {place}: {', '.join(parts)}"
     if splits.info.get("closed_set"):
         yield f"           {_CLOSED}"
-    yield f"method     {experiment.make_criterion.__name__}"
+    yield f"method     {experiment.recipe.model.criterion.__name__}"
     yield (
-        f"steps      {experiment.steps:,} of {experiment.batch_size} images, evaluated every "
+        f"steps      {experiment.recipe.schedule.steps:,} of {experiment.prepared.batch_size} "
+        "images, evaluated every "
         f"{experiment.steps_per_epoch}, on {_devices(experiment.strategy)}"
     )
     yield f"directory  {experiment.run_dir}, {experiment.state}"

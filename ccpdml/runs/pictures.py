@@ -1,61 +1,54 @@
 """The figures that a finished run leaves."""
 
+from pathlib import Path
+
 import numpy as np
 
-from ccpdml import files, losses, metrics
+from ccpdml import files, metrics
 from ccpdml.reports import figures, gallery, life_cycle
-from ccpdml.training import evaluation, strategies
-from ccpdml.training.history import read_history
+from ccpdml.runs.finished import Finished
 
 NUM_QUERIES, NUM_BEST, NUM_WORST = 8, 4, 8
 NUM_NEIGHBORS = 10
 NUM_CLASSES_OF_BIRTHS = 3
 
 
-def draw(experiment, learner, test):
+def draw(finished: Finished, run_dir: Path) -> None:
     """Draws curves, embeddings with proxies, the life of proxies, and retrieval galleries.
 
-    All workers call it, to embed the images; the first one draws.
-
     Args:
-        experiment: the `Experiment` that is over.
-        learner: its learner, holding the best weights.
-        test: the `RetrievalEvaluation` of the test classes, evaluated.
+        finished: the run.
+        run_dir: its directory, which may hold a record of the life of its proxies.
     """
-    embeddings = evaluation.embed(learner, experiment.evaluation(experiment.splits.train).images)
-    if not strategies.is_chief(experiment.strategy):
-        return
-    with files.filling(experiment.output_dir / "figures") as folder:
-        _draw_all(experiment, learner, test, embeddings, folder)
+    with files.filling(run_dir / "figures") as folder:
+        _draw_all(finished, life_cycle.read(run_dir / "logs" / "proxies"), folder)
 
 
-def _draw_all(experiment, learner, test, embeddings, folder):
-    train = experiment.splits.train
-    history = read_history(experiment.output_dir / "logs" / "history.jsonl")
+def _draw_all(finished, lives, folder):
+    train, history = finished.splits.train, finished.trained.history
     figures.learning_curve(history, folder / "learning_curve.png")
     path = folder / "embeddings.png"
     figures.embedding_view(
-        embeddings,
+        finished.train_embeddings,
         train.labels,
-        *evaluation.proxies(learner),
+        *finished.proxies,
         path,
         class_names=train.class_names,
     )
-    if isinstance(learner.criterion, losses.WithProxies):
+    if finished.trained.ran.proxies_per_class is not None:
         figures.covering_radius_curve(history, folder / "covering_radius.png")
-    _draw_lives(experiment, folder)
-    _draw_queries(experiment.splits, test, folder)
+    _draw_lives(finished.splits, lives, folder)
+    _draw_queries(finished.splits, finished.test, folder)
 
 
-def _draw_lives(experiment, folder):
+def _draw_lives(splits, lives, folder):
     """Draws the covering radii around re-initializations, and where proxies were born."""
-    lives = life_cycle.read(experiment.output_dir / "logs" / "proxies")
     if any(life.replaced for life in lives):
         figures.covering_radii_curves(lives, folder / "covering_radii.png")
     # Rows of the training set are other ones where a run left images out only when it went on.
-    has_shifted = bool(experiment.splits.info.get("skipped", {}).get("train"))
+    has_shifted = bool(splits.info.get("skipped", {}).get("train"))
     if any(life.images is not None for life in lives) and not has_shifted:
-        train = experiment.splits.train
+        train = splits.train
         classes = figures.spread(np.arange(train.num_classes), NUM_CLASSES_OF_BIRTHS)
         path = folder / "proxy_births.png"
         gallery.birth_gallery(lives, train.images, train.class_names, path, classes)
@@ -94,14 +87,11 @@ def _draw_gallery(splits, test, rows, path):
 
 def _neighbors(test, rows):
     """The nearest images of some queries, none of which is the query itself, int [rows, k]."""
-    query = test.embeddings[rows]
+    query = test.query[rows]
     if test.gallery is not None:
-        gallery_embeddings = test.gallery_embeddings
-        return metrics.nearest(
-            query, gallery_embeddings, min(NUM_NEIGHBORS, len(gallery_embeddings))
-        )[0]
-    count = min(NUM_NEIGHBORS + 1, len(test.embeddings))
-    found = metrics.nearest(query, test.embeddings, count)[0]
+        return metrics.nearest(query, test.gallery, min(NUM_NEIGHBORS, len(test.gallery)))[0]
+    count = min(NUM_NEIGHBORS + 1, len(test.query))
+    found = metrics.nearest(query, test.query, count)[0]
     # One more than is shown: among equal images the query need not come first.
     others = [own[own != row][: count - 1] for own, row in zip(found, rows, strict=True)]
     return np.array(others)

@@ -1,0 +1,146 @@
+"""From a recipe to a run that can be trained: the learner, and what happens at evaluations."""
+
+import inspect
+from pathlib import Path
+
+import tensorflow as tf
+
+from ccpdml import training
+from ccpdml.runs.preparation import Preparation
+from ccpdml.runs.recipe import Recipe
+from ccpdml.runs.run import Run
+from ccpdml.training import strategies
+
+
+def assemble(recipe: Recipe, run_dir: str | Path | None = None) -> Run:
+    """Builds the run of a recipe.
+
+    Args:
+        recipe: what it is made of.
+        run_dir: where it keeps its checkpoints and logs, so that it can go on after it stopped;
+            None keeps nothing.
+
+    Raises:
+        ValueError: if it cannot be built.
+    """
+    prepared = Preparation(recipe)
+    if run_dir is None:
+        return build(prepared)
+    output_dir = Path(strategies.output_directory(prepared.strategy, run_dir))
+    return build(prepared, Path(run_dir), output_dir)
+
+
+def build(
+    prepared: Preparation, run_dir: Path | None = None, output_dir: Path | None = None
+) -> Run:
+    """Builds learner and outer loop.
+
+    Args:
+        prepared: data and strategy.
+        run_dir: of the checkpoints, read by all workers; None keeps none.
+        output_dir: where this process writes: the same, except in another worker than the first.
+    """
+    tf.keras.utils.set_random_seed(prepared.recipe.schedule.seed)
+    with prepared.strategy.scope():
+        learner = _learner(prepared)
+    callbacks = _callbacks(prepared, learner)
+    if run_dir is not None:
+        callbacks += _kept(prepared, callbacks, run_dir, output_dir)
+    return Run(prepared, learner, training.OuterLoop(callbacks), run_dir, output_dir)
+
+
+def _callbacks(prepared, learner):
+    """What acts at evaluations."""
+    schedule = prepared.recipe.schedule
+    selection = prepared.selection()
+    callbacks = [selection, training.CollapseAlarm(selection), schedule.early_stopping()]
+    if schedule.reinitialization:
+        callbacks.append(schedule.reinitialization(pool(prepared, learner)))
+    label = f"{'test' if prepared.recipe.data.select_on == 'test' else 'val'} MAP@R"
+    callbacks.append(training.ProgressBar(schedule.steps, label=label))
+    return callbacks + [make() for make in schedule.callbacks]
+
+
+def _kept(prepared, callbacks, run_dir, output_dir):
+    """What writes into a run directory."""
+    machine, logs = prepared.recipe.machine, output_dir / "logs"
+    kept = [
+        training.ProxyRecord(callback, logs / "proxies")
+        for callback in callbacks
+        if isinstance(callback, training.ProxyReinitialization)
+    ]
+    if machine.tensorboard:
+        # True is the scalars of the library.
+        make = training.TensorBoardScalars if machine.tensorboard is True else machine.tensorboard
+        kept.append(make(logs / "tensorboard"))
+    every = {} if machine.checkpoint_every is None else {"every": machine.checkpoint_every}
+    checkpoint = machine.checkpoint(run_dir / "checkpoints", **every)
+    history = training.History(logs / "history.jsonl")
+    return [*kept, history, checkpoint, training.Preemption(checkpoint)]
+
+
+def _learner(prepared):
+    recipe = prepared.recipe
+    model = recipe.model
+    input_shape = prepared.batches(0).element_spec[0].shape[1:]
+    criterion = _with_classes(model.criterion, prepared.splits.train.num_classes)
+    tf.keras.mixed_precision.set_global_policy(model.precision)
+    encoder = model.encoder(tuple(input_shape))
+    tf.keras.mixed_precision.set_global_policy("float32")  # Each layer keeps its own.
+    preprocess = _agreed(model.preprocess, getattr(encoder, "preprocess", None))
+    learner = model.learner(encoder, criterion, preprocess=preprocess)
+    learner.compile(model.optimizer(), steps_per_execution=recipe.schedule.steps_in_loop)
+    _check_pairs(learner.criterion, prepared.sampler)
+    return learner
+
+
+def pool(prepared: Preparation, learner: tf.keras.Model) -> training.PoolDraw:
+    """Builds what draws the pools that proxies are picked from.
+
+    Raises:
+        ValueError: if a pool has fewer images of a class than there are proxies.
+    """
+    drawn = prepared.recipe.schedule.pool(
+        learner,
+        prepared.splits.train,
+        plain_view=prepared.evaluation_view,
+        training_view=prepared.training_view,
+        seed=prepared.recipe.schedule.seed,
+    )
+    proxies_per_class = learner.criterion.head.proxies_per_class
+    if drawn.pool_size < proxies_per_class:
+        raise ValueError(
+            "`PoolDraw.pool_size` must be at least the proxies per class, which are picked "
+            f"from it. Received: pool_size={drawn.pool_size}, {proxies_per_class=}"
+        )
+    return drawn
+
+
+def _check_pairs(criterion, sampler):
+    classes, samples = sampler.classes_per_batch, sampler.samples_per_class
+    if criterion.needs_pairs and min(classes, samples) < 2:
+        raise ValueError(
+            f"{type(criterion).__name__} compares images of a batch with each other: without "
+            "two images of a class nothing attracts, without two classes nothing repels. "
+            "`train.classes_per_batch` and `train.samples_per_class` must be at least 2. "
+            f"Received: classes_per_batch={classes}, samples_per_class={samples}"
+        )
+
+
+def _with_classes(configurable, num_classes):
+    """Calls a class or function, with the number of classes if it takes that."""
+    target = configurable.__init__ if inspect.isclass(configurable) else configurable
+    if "num_classes" in inspect.signature(target).parameters:
+        return configurable(num_classes=num_classes)
+    return configurable()
+
+
+def _agreed(bound, own):
+    """The preprocessing that was bound, or the network's own; they may not differ."""
+    if bound and own and inspect.unwrap(bound) is not inspect.unwrap(own):
+        raise ValueError(
+            f"The network takes images as {inspect.unwrap(own).__name__} makes them; "
+            "`train.preprocess = None` leaves it to the network. Received: "
+            f"train.preprocess=@{inspect.unwrap(bound).__name__}"
+        )
+    return bound or own

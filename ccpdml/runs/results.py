@@ -1,0 +1,118 @@
+"""What a finished run leaves: the encoder, its scores, figures."""
+
+import dataclasses
+import json
+import platform
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from ccpdml import __version__, files, metrics
+from ccpdml.reports import records
+from ccpdml.reports import runs as run_directories
+from ccpdml.runs import pictures, projector, statement
+from ccpdml.runs.finished import Finished
+from ccpdml.serving import description
+from ccpdml.training import tensorboard
+
+FILE_NAME = records.RESULTS
+"""Written last: where it is, the run is finished and nothing in its directory changes any more."""
+ENCODER = "encoder.keras"
+
+
+def are_in(run_dir: str | Path) -> bool:
+    """Whether a run directory holds a finished run."""
+    return (Path(run_dir) / FILE_NAME).exists()
+
+
+def read(run_dir: str | Path) -> dict:
+    """The results of a finished run, as `write` returned them.
+
+    Raises:
+        ValueError: if they cannot be read; says what to do.
+    """
+    return records.read_results(Path(run_dir) / FILE_NAME)
+
+
+def write(finished: Finished, run_dir: str | Path) -> dict:
+    """Fills the directory of a run.
+
+    Args:
+        finished: the run.
+        run_dir: its directory, made if missing.
+
+    Returns:
+        The dictionary that `results.json` holds.
+    """
+    write_encoder(finished.trained.encoder, finished.trained.description, run_dir)
+    return write_scores(finished, run_dir)
+
+
+def write_encoder(encoder: tf.keras.Model, about: dict, run_dir: str | Path) -> None:
+    """Writes `encoder.keras`, and what `encoder.json` says about it."""
+    with files.filling(run_dir) as folder:
+        encoder.save(folder / ENCODER)
+        description.write(folder / description.FILE_NAME, about)
+
+
+def write_scores(finished: Finished, run_dir: str | Path, draw: bool = True) -> dict:
+    """The rest of `write`; `draw` says whether figures are drawn: one worker is enough."""
+    run_dir = Path(run_dir)
+    results = of(finished)
+    _write_embeddings(finished, run_dir / "test_embeddings.npz")
+    if draw:
+        pictures.draw(finished, run_dir)
+    if (run_dir / "logs" / "tensorboard").is_dir():
+        _write_tensorboard(finished, results, run_dir)
+    files.write_text(run_dir / FILE_NAME, json.dumps(results, indent=1) + "\n")
+    return results
+
+
+def of(finished: Finished) -> dict:
+    """What `results.json` says of a run."""
+    trained, splits = finished.trained, finished.splits
+    ran = trained.ran
+    geometry = metrics.geometry.describe(finished.test.query, splits.test.labels, *finished.proxies)
+    results = {
+        "dataset": splits.info.get("name", "own"),
+        "ran": dataclasses.asdict(ran),
+        **{"method": ran.criterion, "loss": ran.loss, "dim": ran.dim},
+        "test": finished.test.scores,
+        "best_step": trained.best_step,
+        "steps": trained.steps,
+        "seed": ran.seed,
+        "split": splits.info | {"data": finished.data},
+        "selected_on": f"{finished.selected_on} classes",
+        "versions": {
+            "ccpdml": __version__,
+            "python": platform.python_version(),
+            "tensorflow": tf.__version__,
+            "keras": statement.keras_version(),
+        },
+        "wall_seconds": round(trained.seconds, 1),
+    }
+    if finished.validation is not None:
+        results["validation"] = finished.validation
+    alarms = list(metrics.collapse.alarms(geometry).values())
+    return results | {"geometry": geometry, "alarms": alarms}
+
+
+def _write_embeddings(finished, path):
+    test, splits = finished.test, finished.splits
+    sides = {"query": test.query, "query_labels": splits.test.labels}
+    if test.gallery is not None:
+        sides |= {"gallery": test.gallery, "gallery_labels": splits.gallery.labels}
+    with files.replacing(path) as file:
+        np.savez(file, **sides)
+
+
+def _write_tensorboard(finished, results, run_dir):
+    """Writes the embedding projector, and settings with test scores in a run of their own."""
+    folder = run_dir / "logs" / "tensorboard"
+    projector.write(folder, finished.test.query, finished.splits.test)
+    bindings = run_directories.bindings(run_dir / "operative_config.gin")
+    place = run_dir.resolve()
+    name = f"{place.name} in {place.parent}"
+    scores, step = results["test"], results["best_step"]
+    tensorboard.write_results(folder / "results", name, bindings, scores, step)
