@@ -2,14 +2,12 @@
 
 from typing import Annotated
 
-import gin
 import tensorflow as tf
 
 from ccpdml.bounds import Count, Range, checked
 from ccpdml.ops import distances
 
 
-@gin.register
 @tf.keras.utils.register_keras_serializable(package="ccpdml")
 class EmbeddingHead(tf.keras.layers.Dense):
     """Linear map to the embedding: [batch, features] -> [batch, embedding_size].
@@ -30,7 +28,6 @@ class EmbeddingHead(tf.keras.layers.Dense):
         return {"embedding_size": config.pop("units")} | config
 
 
-@gin.register
 @tf.keras.utils.register_keras_serializable(package="ccpdml")
 class MultiProxyHead(tf.keras.layers.Layer):
     """Trainable proxies: [batch, dim] -> distances [batch, num_classes, proxies_per_class].

@@ -1,10 +1,8 @@
 """From a feature map to a feature vector."""
 
-import gin
 import tensorflow as tf
 
 
-@gin.register
 @tf.keras.utils.register_keras_serializable(package="ccpdml")
 class GlobalPooling(tf.keras.layers.Layer):
     """Pools a feature map over its places: [batch, height, width, channels] -> [batch, channels].

@@ -82,7 +82,6 @@ class BatchPairs(Criterion):
         return super().get_config() | {"loss": tf.keras.layers.serialize(self.loss)}
 
 
-@gin.register
 @tf.keras.utils.register_keras_serializable(package="ccpdml")
 class InBatch(tf.keras.losses.Loss):
     """A pair loss for stock `model.compile(loss=...)`: labels are `y_true`, embeddings `y_pred`.

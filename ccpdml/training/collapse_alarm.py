@@ -1,6 +1,5 @@
 """Says at once when embeddings or proxies have collapsed."""
 
-import gin
 from absl import logging
 
 from ccpdml.metrics import collapse, geometry
@@ -9,7 +8,6 @@ from ccpdml.training.evaluation import RetrievalEvaluation
 from ccpdml.training.outer_callback import OuterCallback, Stage
 
 
-@gin.register
 class CollapseAlarm(OuterCallback):
     """Warns when embeddings or proxies collapse, with the likely causes (`metrics.collapse`).
 

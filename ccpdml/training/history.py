@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import gin
 import tensorflow as tf
 import tqdm
 
@@ -12,7 +11,6 @@ from ccpdml.reports.records import read_history
 from ccpdml.training.outer_callback import OuterCallback, Stage
 
 
-@gin.register
 class History(OuterCallback):
     """Appends the logs of every epoch to a file of JSON lines, with `step` and `epoch`.
 

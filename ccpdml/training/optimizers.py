@@ -1,12 +1,10 @@
 """Optimizers in step: one for the encoder, a faster one for each weight of the criterion."""
 
-import gin
 import tensorflow as tf
 
 from ccpdml.ops import stacks
 
 
-@gin.register
 @tf.keras.utils.register_keras_serializable(package="ccpdml")
 class LinkedLearningRate(tf.keras.optimizers.schedules.LearningRateSchedule):
     """A multiple of another optimizer's current learning rate, whatever sets that one."""

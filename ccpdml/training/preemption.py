@@ -3,7 +3,6 @@
 import signal
 import threading
 
-import gin
 import tensorflow as tf
 
 from ccpdml.ops import replicas
@@ -18,7 +17,6 @@ class Preempted(Exception):  # noqa: N818
     """The run was asked to stop (SIGTERM), and has written a checkpoint to go on from."""
 
 
-@gin.register
 class Preemption(OuterCallback):
     """Turns SIGTERM into a checkpoint after the current call of the inner loop, and `Preempted`.
 

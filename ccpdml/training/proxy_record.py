@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import gin
 import numpy as np
 import tensorflow as tf
 
@@ -15,7 +14,6 @@ from ccpdml.training.snapshot import Snapshot
 END = "end.npz"
 
 
-@gin.register
 class ProxyRecord(StatefulCallback):
     """Writes where proxies were born, how far they moved and how much they covered.
 
