@@ -3,6 +3,7 @@
 import contextlib
 import os
 import platform
+from collections.abc import Iterator
 from pathlib import Path
 
 EXIT_CODE = 73  # Of a process that left a directory to another one.
@@ -13,7 +14,7 @@ class RunActiveError(OSError):
 
 
 @contextlib.contextmanager
-def held(directory):
+def held(directory: str | Path) -> Iterator[None]:
     """Holds `run.lock` in a directory; the system releases it when the process dies.
 
     Raises:

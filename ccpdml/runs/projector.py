@@ -16,7 +16,7 @@ MAX_SIDE = 4096  # Of the sprite in pixels; browsers refuse more than 8192.
 TILE_SIZE = 64
 
 
-def write(directory: str | Path, embeddings: np.ndarray, image_set: ImageSet):
+def write(directory: str | Path, embeddings: np.ndarray, image_set: ImageSet) -> None:
     """Writes embeddings, names and a sprite of pictures.
 
     At most `MAX_POINTS` images, evenly spaced over the set, are taken.

@@ -1,12 +1,19 @@
 """The batch on which a run broke: written down, and run again slowly."""
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import numpy as np
 import tensorflow as tf
+
+if TYPE_CHECKING:
+    from ccpdml.runs.experiment import Experiment
+    from ccpdml.runs.run import Run
 
 FOLDER = "non_finite"
 
 
-def write(run, step):
+def write(run: "Run", step: int) -> Path:
     """Writes the batch of a step and the state of the learner before it.
 
     Args:
@@ -31,7 +38,7 @@ def write(run, step):
     return folder
 
 
-def note(folder):
+def note(folder: Path) -> str:
     """A line about a written batch: where it is, which files it was made of, and what to do."""
     with np.load(folder / "batch.npz") as batch:
         files = [str(path) for path in batch["paths"]] if "paths" in batch else []
@@ -39,7 +46,7 @@ def note(folder):
     return f"The batch is in {folder}{of_files}; the same command with --debug replays it."
 
 
-def run(experiment):
+def run(experiment: "Experiment") -> str:
     """Runs the written batch of an `Experiment` again, one op at a time.
 
     Returns:

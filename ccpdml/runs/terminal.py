@@ -8,12 +8,16 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import tensorflow as tf
 import tqdm
 from absl import logging
 
 from ccpdml import config, metrics
+
+if TYPE_CHECKING:
+    from ccpdml.runs.experiment import Experiment
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _CLOSED = "A closed set: the classes that are tested were trained on, their test images were not."
@@ -22,7 +26,7 @@ _CLOSED = "A closed set: the classes that are tested were trained on, their test
 class _AboveBars(io.TextIOBase):
     """A stream that puts lines on standard error, above progress bars."""
 
-    def write(self, text):
+    def write(self, text: str) -> int:
         if text.strip():
             tqdm.tqdm.write(text.rstrip("\n"), file=sys.stderr)
         return len(text)
@@ -61,7 +65,7 @@ def _broken(line, width):
     )
 
 
-def opening(experiment) -> Iterator[str]:
+def opening(experiment: "Experiment") -> Iterator[str]:
     """What an `Experiment` will do and where it writes, as lines."""
     splits = experiment.splits
     parts = [
@@ -86,7 +90,7 @@ def opening(experiment) -> Iterator[str]:
     yield f"directory  {experiment.run_dir}, {experiment.state}"
 
 
-def closing(experiment, results: dict) -> Iterator[str]:
+def closing(experiment: "Experiment", results: dict) -> Iterator[str]:
     """The results of an `Experiment` and what to do with them, as lines."""
     scores = {name: results.get(name) for name in ("test", "validation") if name in results}
     keys = metrics.names.present(results["test"])
