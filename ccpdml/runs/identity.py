@@ -61,7 +61,7 @@ def told(value: Any, place: str) -> str:
     if dataclasses.is_dataclass(value):
         return f"{_named(type(value), place)}({dict(_fields(value, place))})"
     if isinstance(value, _KERAS):
-        return f"{_named(type(value), place)}{inner(value.get_config())}"
+        return f"{_named(type(value), place)}{inner(_without_names(value.get_config()))}"
     raise ValueError(
         f"A run directory tells runs apart by what they are made of; `{place}` must be, or be made "
         "of, plain values, arrays, classes, functions, and `functools.partial` of these. "
@@ -81,6 +81,13 @@ def _named(function, place):
     captured |= {k: v for k, v in names.globals.items() if not isinstance(v, types.ModuleType)}
     captured.pop(function.__name__, None)  # One that calls itself.
     return f"{name} {_digest(_code(function.__code__))}{inner(captured)}"
+
+
+def _without_names(config):
+    """What Keras says of an object, without the names that it counts up: `triplet_loss_1`, ..."""
+    if isinstance(config, dict):
+        return {key: _without_names(value) for key, value in config.items() if key != "name"}
+    return [_without_names(each) for each in config] if isinstance(config, list) else config
 
 
 def _code(code):
