@@ -6,7 +6,7 @@ import pytest
 from gin import config as gin_config
 
 from ccpdml import bounds, config, data, layers, losses, models, training
-from ccpdml.losses import miners
+from ccpdml.losses import extra_classes, miners
 from tests.config_test import DIGITS
 
 # Names by the slot that takes them, as `slot = @Name` or `slot = @Name()`.
@@ -23,6 +23,7 @@ SLOTS = {
     "train.data": [data.load],
     "train.criterion": losses.Criterion,
     "ChanceConstrainedLoss.loss": losses.PairLoss,
+    "ChanceConstrainedLoss.extra_classes": extra_classes.ExtraClasses,
     "MinedLoss.miner": miners.Miner,
     "ProxyAnchorLoss.normalization": layers.normalization._Geometry,
     "train.training_view": "ccpdml.data.views",
