@@ -35,6 +35,17 @@ def test_a_run_directory_belongs_to_one_configuration(tmp_path):
         claims.make(tmp_path, tmp_path, description())
 
 
+def test_a_directory_from_before_recipes_is_known_by_its_configuration_and_then_by_both(tmp_path):
+    configure()
+    claims.make(tmp_path, tmp_path, description())
+    claims.make(tmp_path, tmp_path, description(), {"schedule.steps": "7"})
+    with pytest.raises(config.ConfigError, match="schedule.steps: 7 then, 8 now"):
+        claims.make(tmp_path, tmp_path, description(), {"schedule.steps": "8"})
+    (tmp_path / claims.RECIPE).write_text("{")
+    with pytest.raises(config.ConfigError, match=r"recipe\.json must say"):
+        claims.make(tmp_path, tmp_path, description(), {"schedule.steps": "7"})
+
+
 def test_the_saved_configuration_can_be_replayed(tmp_path):
     configure()
     claims.make(tmp_path, tmp_path, description())
