@@ -124,8 +124,8 @@ def _refuse_other_recipe(run_dir, recipe):
         then = dict(json.loads(path.read_text()))
     except (ValueError, TypeError) as error:
         raise ConfigError(
-            f"{path} must say what the run is made of, and is damaged ({error}). Remove it to go by "
-            f"{config.FILE_NAME} alone, or choose another run directory."
+            f"{path} must say what the run is made of, and is damaged ({error}). Remove it to go "
+            f"by {config.FILE_NAME} alone, or choose another run directory."
         ) from error
     different = [key for key in sorted({*then, *recipe}) if then.get(key) != recipe.get(key)]
     if different:
