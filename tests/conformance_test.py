@@ -1,5 +1,6 @@
 """What every public loss and layer must survive; new ones are found by themselves."""
 
+import functools
 import importlib.util
 import inspect
 import json
@@ -149,6 +150,12 @@ def first_call(cls, nested, embeddings, labels, wrap=lambda function: function):
     return wrap(differentiated(build(cls, nested)))(embeddings, labels)
 
 
+@functools.cache
+def ordinary(cls, nested):
+    """The same of the ordinary batch, in float32 and one op after the other; once for all tests."""
+    return first_call(cls, nested, EMBEDDINGS, LABELS)
+
+
 RNG = np.random.default_rng(0)
 EMBEDDINGS = RNG.normal(size=(8, DIM)).astype(np.float32)
 LABELS = np.repeat(np.arange(NUM_CLASSES), 2)
@@ -201,7 +208,7 @@ def test_hostile_input_gives_a_finite_float32_scalar_and_finite_gradients(cls, n
 @every_subject
 def test_compiled_for_a_fixed_batch_it_gives_what_it_gives_eagerly(cls, nested):
     value, gradients = first_call(cls, nested, EMBEDDINGS, LABELS, tf.function)
-    expected, expected_gradients = first_call(cls, nested, EMBEDDINGS, LABELS)
+    expected, expected_gradients = ordinary(cls, nested)
     np.testing.assert_allclose(value, expected, rtol=1e-5)
     for gradient, target in zip(gradients, expected_gradients, strict=True):
         np.testing.assert_allclose(gradient, target, rtol=1e-4, atol=1e-6)
@@ -221,7 +228,7 @@ def test_16_bit_embeddings_are_computed_in_float32(cls, nested, dtype):
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 @every_subject
 def test_dtype_policy_changes_nothing(cls, nested, policy):
-    expected, _ = first_call(cls, nested, EMBEDDINGS, LABELS)
+    expected, _ = ordinary(cls, nested)
     tf.keras.mixed_precision.set_global_policy(policy)
     value, gradients = first_call(cls, nested, EMBEDDINGS, LABELS)
     assert_finite(value, gradients)
@@ -233,7 +240,7 @@ def test_dtype_policy_changes_nothing(cls, nested, policy):
 def test_evaluation_and_export_compare_what_the_criterion_compares(cls, nested):
     if not issubclass(cls, losses.Criterion):
         pytest.skip("normalizes as `compare` does")
-    expected, _ = first_call(cls, nested, EMBEDDINGS, LABELS)
+    expected, _ = ordinary(cls, nested)
     compared = build(cls, nested).normalization(EMBEDDINGS)
     value, _ = first_call(cls, nested, compared, LABELS)
     np.testing.assert_allclose(value, expected, rtol=1e-5)
@@ -241,7 +248,7 @@ def test_evaluation_and_export_compare_what_the_criterion_compares(cls, nested):
 
 @every_subject
 def test_labels_may_be_of_any_integer_type_and_in_a_column(cls, nested):
-    expected, _ = first_call(cls, nested, EMBEDDINGS, LABELS)
+    expected, _ = ordinary(cls, nested)
     for labels in [LABELS[:, None], LABELS.astype(np.int32), LABELS.astype(np.uint8)[:, None]]:
         value, _ = first_call(cls, nested, EMBEDDINGS, labels)
         np.testing.assert_allclose(value, expected, rtol=1e-6)
@@ -251,7 +258,7 @@ def test_labels_may_be_of_any_integer_type_and_in_a_column(cls, nested):
 def test_large_labels_stay_apart(cls, nested):
     if "num_classes" in parameters_of(cls):
         pytest.skip("labels are below num_classes")
-    expected, _ = first_call(cls, nested, EMBEDDINGS, LABELS)
+    expected, _ = ordinary(cls, nested)
     for dtype in [np.int32, np.int64]:
         # float32 would make one class of all four.
         labels = (2**31 - 1 - LABELS).astype(dtype)
@@ -264,7 +271,7 @@ def test_order_of_the_batch_does_not_matter(cls, nested, request):
     for name, reason in ORDER_MATTERS.items():
         if f"[{name}]" in request.node.name:
             pytest.skip(reason)
-    expected, (gradient, *_) = first_call(cls, nested, EMBEDDINGS, LABELS)
+    expected, (gradient, *_) = ordinary(cls, nested)
     order = np.random.default_rng(1).permutation(len(LABELS))
     value, (permuted, *_) = first_call(cls, nested, EMBEDDINGS[order], LABELS[order])
     np.testing.assert_allclose(value, expected, rtol=1e-5)
@@ -292,7 +299,7 @@ def test_loss_is_rebuilt_from_its_config(cls, nested):
     + [(losses.ChanceConstrainedLoss, extra) for extra in EXTRA_CLASSES],
 )
 def test_two_replicas_are_one(cls, nested, two_replicas):
-    expected, expected_gradients = first_call(cls, nested, EMBEDDINGS, LABELS)
+    expected, expected_gradients = ordinary(cls, nested)
     tf.keras.utils.set_random_seed(1)
     with two_replicas.scope():
         subject = build(cls, nested)
