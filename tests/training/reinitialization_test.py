@@ -41,6 +41,17 @@ def fit(scores, model=None, draw_pool=pool, **kwargs):
     return model, script, outer, history.history
 
 
+def evaluate(scores, model=None, **kwargs):
+    """What the logs tell of scripted evaluations, two lists by name; nothing is trained."""
+    outer = training.ProxyReinitialization(pool, **kwargs)
+    outer.set_model(model or tiny.learner(prox_weight=0.1))
+    outer.on_train_begin()
+    rows = [{"val_map_at_r": score} for score in scores]
+    for epoch, row in enumerate(rows):
+        outer.on_epoch_end(epoch, row)
+    return {name: [row[name] for row in rows] for name in ("problem_instance", "prox_weight")}
+
+
 def test_an_instance_ends_after_patience_evaluations_without_a_gain():
     scores = [0.5, 0.6, 0.6, 0.59, 0.1, 0.2, 0.15]
     _, _, _, logs = fit(scores, patience=2)
@@ -58,23 +69,24 @@ def test_prox_center_is_the_best_of_the_instance_and_training_goes_on_from_the_l
 
 
 def test_a_metric_that_only_rounds_up_is_no_gain():
-    _, _, _, logs = fit([0.5, 0.500001, 0.500002, 0.5], patience=2, min_delta=1e-5)
+    logs = evaluate([0.5, 0.500001, 0.500002, 0.5], patience=2, min_delta=1e-5)
     assert logs["problem_instance"] == [0, 0, 0, 1]
 
 
 def test_min_evaluations_keeps_an_instance_alive():
-    _, _, _, logs = fit([0.5, 0.4, 0.4, 0.4, 0.4, 0.4], patience=1, min_evaluations=4)
+    logs = evaluate([0.5, 0.4, 0.4, 0.4, 0.4, 0.4], patience=1, min_evaluations=4)
     assert logs["problem_instance"] == [0, 0, 0, 0, 1, 1]
 
 
 def test_prox_weight_decays_per_instance():
-    _, _, _, logs = fit([0.5] * 6, patience=1, decay=0.5)
+    logs = evaluate([0.5] * 6, patience=1, decay=0.5)
     # Instance 0 sees the first score and one without gain, as does every later one.
     np.testing.assert_allclose(logs["prox_weight"], [0, 0, 0.05, 0.05, 0.025, 0.025])
 
 
 def test_one_instance_picks_proxies_once_and_keeps_no_prox_term():
-    model, _, _, logs = fit([0.5] * 6, patience=1, max_instances=1)
+    model = tiny.learner(prox_weight=0.1)
+    logs = evaluate([0.5] * 6, model, patience=1, max_instances=1)
     assert set(logs["problem_instance"]) == {0}
     assert model.prox_center is None
 
@@ -166,15 +178,8 @@ def test_replaced_proxies_learn_at_their_rate_from_the_first_step():
     ],
 )
 def test_an_instance_ends_by_patience_or_period_whichever_comes_first(when, expected):
-    scores = [0.5, 0.6, 0.6, 0.59, 0.7, 0.8, 0.9]
-    model = tiny.learner(prox_weight=0.1)
-    outer = training.ProxyReinitialization(pool, **when)
-    outer.set_model(model)
-    outer.on_train_begin()
-    rows = [{"val_map_at_r": score} for score in scores]
-    for row in rows:
-        outer.on_epoch_end(0, row)
-    assert [row["problem_instance"] for row in rows] == expected
+    logs = evaluate([0.5, 0.6, 0.6, 0.59, 0.7, 0.8, 0.9], **when)
+    assert logs["problem_instance"] == expected
 
 
 @pytest.mark.parametrize(
