@@ -4,11 +4,9 @@ import csv
 import html.parser
 import io
 import json
-import os
 import pathlib
 import shutil
 import subprocess
-import sys
 
 import gin
 import pytest
@@ -463,10 +461,7 @@ def test_nothing_sticks_out_of_the_page_on_a_phone_or_a_desk(tmp_path, width):
 
 
 def test_the_command_writes_the_page(tmp_path):
-    run = make_run(tmp_path / "one")
-    command = [sys.executable, "experiments/report.py", f"--path={tmp_path / 'r.html'}", str(run)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    subprocess.run(command, check=True, cwd=ROOT, env=environment, timeout=120)
+    programs.run("report.py", f"--path={tmp_path / 'r.html'}", make_run(tmp_path / "one"))
     assert (tmp_path / "r.html").is_file()
 
 

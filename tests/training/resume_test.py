@@ -11,6 +11,7 @@ from PIL import Image
 
 from ccpdml import config, training
 from ccpdml.training import lock
+from tests import programs
 from tests.training import processes
 
 BINDINGS = [
@@ -55,16 +56,20 @@ def test_two_runs_do_not_share_a_directory(tmp_path):
         run.run()
 
 
-def test_a_run_that_finds_another_or_no_directory_says_so(tmp_path):
+def test_a_run_that_finds_another_in_its_directory_says_so(tmp_path):
+    with lock.held(tmp_path):
+        run = processes.start(tmp_path, BINDINGS)
+        (output,) = processes.finish([run])
+    assert run.returncode == lock.EXIT_CODE
+    assert f"ERROR: A run is active in {tmp_path}: process {os.getpid()}" in output
+    assert "Traceback" not in output
+
+
+def test_a_run_that_finds_no_directory_says_so(tmp_path):
     (tmp_path / "file").touch()
-    (tmp_path / "active").mkdir()
-    with lock.held(tmp_path / "active"):
-        runs = [processes.start(tmp_path / name, BINDINGS) for name in ("active", "file/run")]
-        active, nowhere = processes.finish(runs)
-    assert [run.returncode for run in runs] == [lock.EXIT_CODE, 1]
-    assert f"ERROR: A run is active in {tmp_path / 'active'}: process {os.getpid()}" in active
-    assert str(tmp_path / "file/run") in re.search("ERROR: .*", nowhere).group()
-    assert "Traceback" not in active + nowhere
+    flags = ["--gin_file=gin/digits_ms.gin", f"--run_dir={tmp_path / 'file' / 'run'}"]
+    code, _ = programs.run_in(processes.ROOT, "run.py", *flags)
+    assert re.match(f"ERROR: .*{tmp_path / 'file' / 'run'}", code)
 
 
 @pytest.mark.slow
