@@ -7,14 +7,14 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3 python;
     && echo $$python && break; done)
 # The addons stack has no packages for a newer Python.
 PYTHON_ADDONS ?= python3.11
-# Processes of the test suite, one TensorFlow thread pool each.
+# Processes of the test suite, one TensorFlow thread pool each; who is done takes of the others' tests.
 WORKERS ?= 2
 PYTEST_ARGS ?=
 
 DEFAULT := .venv/bin/python
 ADDONS := .venv-addons/bin/python
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
-PYTEST := -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+PYTEST := -m pytest -n $(WORKERS) --dist=worksteal $(PYTEST_ARGS)
 
 .PHONY: demo test test-addons test-legacy lint format coverage site requirements lock release clean
 

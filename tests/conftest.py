@@ -30,6 +30,26 @@ def pytest_configure():
         tf.config.threading.set_inter_op_parallelism_threads(2)
 
 
+def pytest_collection_modifyitems(items):
+    """Deals whole files to the workers, to each those with slow tests first.
+
+    So no worker is left alone with a long test at the end, and what the tests of a file share is
+    made once; `--dist=worksteal` cuts the list in equal parts, in its order.
+    """
+    files = {}
+    for item in items:
+        files.setdefault(item.path, []).append(item)
+    slow = {path: any(map(_is_slow, tests)) for path, tests in files.items()}
+    paths = sorted(files, key=lambda path: not slow[path])
+    num_workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
+    dealt = [path for worker in range(num_workers) for path in paths[worker::num_workers]]
+    items[:] = [item for path in dealt for item in files[path]]
+
+
+def _is_slow(item):
+    return item.get_closest_marker("slow") is not None
+
+
 @pytest.fixture(autouse=True)
 def fresh_state():
     """Seeds every generator before a test; clears gin and the dtype policy after it."""
