@@ -82,9 +82,9 @@ def read(
     wanted = 4 if num_classes is None else num_classes
     if len(taken) < wanted:
         raise ValueError(
-            f"Expected {first_class + wanted} characters of {script!r} that at least "
-            f"{images_per_class} of {len(files)} typefaces draw differently; lower `num_classes`, "
-            f"`first_class` or `images_per_class`, or add typefaces. Received: {len(order)}"
+            f"Expected {first_class + wanted} characters of {script!r} in at least "
+            f"{images_per_class} of {len(files)} typefaces; lower `num_classes`, `first_class` or "
+            f"`images_per_class`, or add typefaces. Received: {len(order)}"
         )
     fonts = {file: drawing.font(file) for file in files}
     parts = [
@@ -94,14 +94,8 @@ def read(
     _refuse_alike(parts, images_per_class, taken)
     places = [[seed, point, j] for point in taken for j in range(images_per_class)]
     pictures = [picture for part in parts for picture in part.values()]
-    images = np.stack(
-        [drawing.place(p, image_size, key) for p, key in zip(pictures, places, strict=True)]
-    )
-    if domain != "clean":
-        inverted = 0.5 if domain == "shifted" else 0.0
-        images = np.stack([_noisy(i, k, inverted) for i, k in zip(images, places, strict=True)])
     everything = image_set.ImageSet(
-        images=images[..., None],
+        images=_images(pictures, places, image_size, domain)[..., None],
         labels=np.repeat(np.arange(len(taken)), images_per_class),
         class_names=[drawing.name(chr(point)) for point in taken],
         names=[
@@ -185,6 +179,15 @@ def _refuse_alike(parts, count, points):
             f"{len(few)} characters, e.g. {drawing.name(chr(few[0]))}. Lower `images_per_class` or "
             "add typefaces."
         )
+
+
+def _images(pictures, keys, size, domain):
+    """Drawings as images of a domain, uint8 [n, size, size]."""
+    images = [drawing.place(picture, size, k) for picture, k in zip(pictures, keys, strict=True)]
+    if domain != "clean":
+        inverted = 0.5 if domain == "shifted" else 0.0
+        images = [_noisy(image, key, inverted) for image, key in zip(images, keys, strict=True)]
+    return np.stack(images)
 
 
 def _noisy(image, key, inverted):

@@ -30,12 +30,7 @@ def read(root=None):
             "Expected a folder with train/<class>/*.jpg and test/<class>/*.jpg, or with "
             f"<class>/*.jpg. Received: {root}, which does not exist; set --data_root."
         )
-    inner = _folders(root)
-    if len(inner) == 1 and inner[0].name.lower() not in PARTS and _folders(inner[0]):
-        root, inner = inner[0], _folders(inner[0])
-    parts = {PARTS[path.name.lower()]: path for path in inner if path.name.lower() in PARTS}
-    if "train" not in parts:
-        parts = {"train": root}
+    root, parts = _parts(root)
     rule = ""
     if "test" not in parts and "val" in parts:
         parts["test"] = parts.pop("val")
@@ -69,6 +64,15 @@ def read(root=None):
         rule=rule,
         left_out=tuple(left_out),
     )
+
+
+def _parts(root):
+    """The folder that holds them, and {"train", "test", "val": folder}; at least "train"."""
+    inner = _folders(root)
+    if len(inner) == 1 and inner[0].name.lower() not in PARTS and _folders(inner[0]):
+        root, inner = inner[0], _folders(inner[0])
+    parts = {PARTS[path.name.lower()]: path for path in inner if path.name.lower() in PARTS}
+    return root, parts if "train" in parts else {"train": root}
 
 
 def halves(origin, names):
