@@ -60,7 +60,9 @@ def main() -> None:
             f"ERROR: The program must be one of {', '.join(PROGRAMS)}. Received: {program}"
         )
     sys.argv[1:] = arguments
-    sys.path.insert(0, str(folder()))  # As Python does for a program: it finds what lies beside it.
+    sys.path.append(
+        str(folder())
+    )  # A program finds what lies beside it, after modules of the user.
     runpy.run_path(str(path_of(program)), run_name="__main__")
 
 

@@ -103,8 +103,8 @@ class Splits:
     train: ImageSet
     validation: ImageSet | None
     test: ImageSet
-    gallery: ImageSet | None
-    info: dict
+    gallery: ImageSet | None = None
+    info: dict = dataclasses.field(default_factory=dict)
 
 
 def _check_images(images, names):

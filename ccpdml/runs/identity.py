@@ -1,9 +1,11 @@
 """What tells one recipe from another: every value in it, and what its functions are made of."""
 
 import dataclasses
+import dis
 import functools
 import hashlib
 import inspect
+import pathlib
 import types
 from collections.abc import Iterator
 from typing import Any
@@ -39,11 +41,19 @@ def _fields(group, place) -> Iterator[tuple[str, str]]:
         yield field.name, told(getattr(group, field.name), f"{place}.{field.name}")
 
 
-def told(value: Any, place: str) -> str:
-    """Describes one value; `place` says where it stands, should it be refused."""
-    inner = functools.partial(told, place=place)
+def told(value: Any, place: str, inside: tuple = ()) -> str:
+    """Describes one value.
+
+    Args:
+        value: anything.
+        place: where it stands, should it be refused.
+        inside: functions that are being told, which may refer to themselves and each other.
+    """
+    inner = functools.partial(told, place=place, inside=inside)
     if value is None or isinstance(value, (bool, int, float, str, bytes)):
         return repr(value)
+    if isinstance(value, pathlib.PurePath):
+        return repr(str(value))
     if isinstance(value, (tuple, list, set, frozenset)):
         parts = [inner(item) for item in value]
         return f"({', '.join(sorted(parts) if isinstance(value, (set, frozenset)) else parts)})"
@@ -52,7 +62,7 @@ def told(value: Any, place: str) -> str:
     if isinstance(value, functools.partial):
         return f"{inner(value.func)}{inner(value.args)}{inner(value.keywords)}"
     if isinstance(value, (type, types.FunctionType)):
-        return _named(value, place)
+        return _named(value, place, inside)
     if isinstance(value, types.MethodType):
         return f"{inner(value.__self__)}.{value.__name__}"
     if isinstance(value, (np.ndarray, np.generic, tf.Tensor)):
@@ -69,18 +79,36 @@ def told(value: Any, place: str) -> str:
     )
 
 
-def _named(function, place):
+def _named(function, place, inside=()):
     """The name of a class or function, with its code where the name alone does not tell it."""
     name = f"{function.__module__}.{function.__qualname__}"
     is_of_module = "<" not in name and function.__module__ != "__main__"
-    if is_of_module or not isinstance(function, types.FunctionType):
+    if is_of_module or not isinstance(function, types.FunctionType) or function in inside:
         return name
-    names = inspect.getclosurevars(function)
-    inner = functools.partial(told, place=place)
-    captured = {**names.nonlocals, "defaults": function.__defaults__}
-    captured |= {k: v for k, v in names.globals.items() if not isinstance(v, types.ModuleType)}
-    captured.pop(function.__name__, None)  # One that calls itself.
-    return f"{name} {_digest(_code(function.__code__))}{inner(captured)}"
+    captured = {**inspect.getclosurevars(function).nonlocals, "defaults": function.__defaults__}
+    captured |= {k: v for k, v in _globals(function) if not isinstance(v, types.ModuleType)}
+    inner = functools.partial(told, place=place, inside=(*inside, function))
+    return f"{name} {_digest(repr(_code(function.__code__)).encode())}{inner(captured)}"
+
+
+def _globals(function):
+    """(name, value) of the globals that a function reads, those of functions inside it too."""
+    names = {
+        instruction.argval
+        for code in _codes(function.__code__)
+        for instruction in dis.get_instructions(code)
+        if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME")
+    }
+    known = function.__globals__
+    return [(name, known[name]) for name in sorted(names) if name in known]
+
+
+def _codes(code):
+    """The code of a function, and of the functions inside it."""
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _codes(constant)
 
 
 def _without_names(config):
@@ -92,8 +120,17 @@ def _without_names(config):
 
 def _code(code):
     """The instructions and constants of a function, and of those inside it."""
-    constants = [_code(c) if isinstance(c, types.CodeType) else repr(c) for c in code.co_consts]
-    return repr((code.co_code, constants, code.co_names)).encode()
+    return code.co_code, [_constant(constant) for constant in code.co_consts], code.co_names
+
+
+def _constant(constant):
+    if isinstance(constant, types.CodeType):
+        return _code(constant)
+    if isinstance(constant, frozenset):  # Its order differs from process to process.
+        return sorted(repr(_constant(each)) for each in constant)
+    if isinstance(constant, tuple):
+        return [_constant(each) for each in constant]
+    return repr(constant)
 
 
 def _digest(content):

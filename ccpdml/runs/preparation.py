@@ -103,5 +103,5 @@ def _check_selection(select_on, splits):
             "Bind `data.load.num_folds = 1` and `train.select_on = 'test'` together, or neither: "
             "without validation classes the best weights can only be selected on the test "
             "classes, which flatters the scores (`gin/protocols/conventional.gin` asks for it). "
-            f"Received: {select_on=}, {splits.info['num_folds']} fold(s)"
+            f"Received: {select_on=}, {splits.info.get('num_folds')} fold(s)"
         )

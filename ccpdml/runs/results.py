@@ -44,7 +44,15 @@ def write(finished: Finished, run_dir: str | Path) -> dict:
 
     Returns:
         The dictionary that `results.json` holds.
+
+    Raises:
+        FileExistsError: if the directory holds results already.
     """
+    if (Path(run_dir) / FILE_NAME).exists():
+        raise FileExistsError(
+            f"{Path(run_dir) / FILE_NAME} is there already, and a finished run is never written "
+            "over. Choose another directory, or move it away."
+        )
     write_encoder(finished.trained.encoder, finished.trained.description, run_dir)
     return write_scores(finished, run_dir)
 

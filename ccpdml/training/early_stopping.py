@@ -41,6 +41,7 @@ class EarlyStopping(StatefulCallback):
         self.patience = patience
         self.best = None
         self.best_step = 0
+        self.puts_back = True  # One of several in an `OuterLoop` does.
 
     def set_model(self, model):
         super().set_model(model)
@@ -69,7 +70,7 @@ class EarlyStopping(StatefulCallback):
             self.model.stop_training = True
 
     def on_train_end(self, logs=None):
-        if self.monitor.num_evaluations:
+        if self.puts_back and self.monitor.num_evaluations:
             self.best.put_back()
 
     def get_state(self) -> dict:

@@ -20,6 +20,8 @@ class OuterLoop:
         outer = OuterLoop([RetrievalEvaluation(...), EarlyStopping(), Checkpoint("runs/mine")])
         outer.fit(learner, batches, steps_per_epoch=50, epochs=60)
 
+    Of several `EarlyStopping`s any can end the run; the first one's best weights come back.
+
     Args:
         callbacks: Keras callbacks, each called by the name of its class.
         **named: further ones by a name of their own, which two of one class need.
@@ -36,6 +38,8 @@ class OuterLoop:
     ):
         pairs = [(type(callback).__name__, callback) for callback in callbacks] + [*named.items()]
         self._named = dict(sorted(_distinct(pairs), key=lambda pair: _stage(pair[1])))
+        for other in [c for c in self if isinstance(c, EarlyStopping)][1:]:
+            other.puts_back = False
         self.checkpoint = _only_checkpoint(self._named.values())
         self._position = None
         if self.checkpoint is not None:

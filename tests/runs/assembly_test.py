@@ -49,6 +49,8 @@ def test_a_run_is_assembled_fitted_and_written(tmp_path, op_determinism):
     run = runs.assemble(recipe(callbacks=(Seen,)), tmp_path)
     finished = run.fit()
     written = runs.write(finished, tmp_path)
+    with pytest.raises(FileExistsError, match="is there already"):
+        runs.write(finished, tmp_path)
     assert Seen.epochs == [(0, True), (1, True)]
     assert json.loads((tmp_path / "results.json").read_text()) == written
     ran = written["ran"]

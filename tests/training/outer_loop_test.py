@@ -115,3 +115,9 @@ def test_a_checkpoint_made_by_hand_is_gone_on_with(tmp_path):
     outer = training.OuterLoop([Score(), training.EarlyStopping(), training.Checkpoint(tmp_path)])
     assert outer.restore(tiny.learner()) == (2, 10)
     assert outer["EarlyStopping"].get_state() == stopping.get_state()
+
+
+def test_of_several_early_stoppings_the_first_puts_its_weights_back():
+    outer = training.OuterLoop([training.EarlyStopping()], by_loss=training.EarlyStopping("loss"))
+    assert outer["EarlyStopping"].puts_back
+    assert not outer["by_loss"].puts_back
