@@ -57,8 +57,10 @@ _OURS = (RUN_FILES, RUN_FILES.parent)  # `sop_ms.gin` and `gin/sop_ms.gin` are t
 FILE_NAME = "config.gin"
 """Of the configuration that a run keeps."""
 
-# A run is told by the content of its data: they may move, and what cannot be read be left out.
-NO_IDENTITY = re.compile(r"(data\.)?load\.(root|skip_corrupt) = ")
+# Arguments of `data.load` that tell no run apart, since the content of its data does: they may
+# move, and what cannot be read be left out.
+OF_NO_RUN = ("root", "skip_corrupt")
+_NO_IDENTITY = re.compile(rf"(data\.)?load\.({'|'.join(OF_NO_RUN)}) = ")
 
 
 class ConfigError(ValueError):
@@ -402,7 +404,7 @@ def _identity(source):
     """The bindings that a run may not change, as lines."""
     lines = source.replace("\\\n", "").splitlines()
     lines = [line for line in lines if line and not line.startswith("#")]
-    return [line for line in lines if not NO_IDENTITY.match(line)]
+    return [line for line in lines if not _NO_IDENTITY.match(line)]
 
 
 def _difference(path):

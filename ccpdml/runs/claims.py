@@ -12,6 +12,7 @@ from ccpdml import config, files
 from ccpdml.config import ConfigError
 from ccpdml.data import identity, pipelines
 from ccpdml.runs import lock
+from ccpdml.runs.identity import defaults
 from ccpdml.training import shared_directory, strategies
 
 FILE_NAME = "data.json"
@@ -121,7 +122,8 @@ def _refuse_other_recipe(run_dir, recipe):
             "what it was made of. Choose another run directory."
         )
     try:
-        then = dict(json.loads(path.read_text()))
+        # What a later version can vary was at its default.
+        then = {**defaults(), **json.loads(path.read_text())}
     except (ValueError, TypeError) as error:
         raise ConfigError(
             f"{path} must say what the run is made of, and is damaged ({error}). Remove it to go "

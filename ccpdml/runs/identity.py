@@ -13,6 +13,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from ccpdml import config
+from ccpdml.data import loading
+from ccpdml.runs.recipe import Recipe
+
 _KERAS = (
     tf.keras.layers.Layer,
     tf.keras.optimizers.Optimizer,
@@ -20,11 +24,13 @@ _KERAS = (
 )
 
 
-def of(recipe: Any) -> dict[str, str]:
+def of(recipe: Recipe) -> dict[str, str]:
     """Describes a recipe, equal for equal ones in any process: {"schedule.steps": "100", ...}.
 
-    A class or a function of a module is told by its name, a lambda or a function inside another by
-    its code and by what it refers to, a `functools.partial` by its arguments.
+    A class or a function of a module is told by its name; a lambda, what is defined in a notebook
+    or inside a function by its code and by what it refers to; a `functools.partial` by its
+    arguments. Of `data.load` those do not count that say where the data lie
+    (`config.OF_NO_RUN`): the content of the data is compared.
 
     Raises:
         ValueError: at a value that nothing is known to tell apart by.
@@ -33,6 +39,16 @@ def of(recipe: Any) -> dict[str, str]:
         f"{group.name}.{name}": value
         for group in dataclasses.fields(recipe)
         for name, value in _fields(getattr(recipe, group.name), group.name)
+    }
+
+
+def defaults() -> dict[str, str]:
+    """What `of` says of every value that a recipe may leave out, where it does."""
+    return {
+        f"{group.name}.{field.name}": told(field.default, f"{group.name}.{field.name}")
+        for group in dataclasses.fields(Recipe)
+        for field in dataclasses.fields(group.type)
+        if field.default is not dataclasses.MISSING
     }
 
 
@@ -47,7 +63,8 @@ def told(value: Any, place: str, inside: tuple = ()) -> str:
     Args:
         value: anything.
         place: where it stands, should it be refused.
-        inside: functions that are being told, which may refer to themselves and each other.
+        inside: functions and classes that are being told, which may refer to themselves and each
+            other.
     """
     inner = functools.partial(told, place=place, inside=inside)
     if value is None or isinstance(value, (bool, int, float, str, bytes)):
@@ -60,7 +77,8 @@ def told(value: Any, place: str, inside: tuple = ()) -> str:
     if isinstance(value, dict):
         return f"{{{', '.join(f'{key!r}: {inner(item)}' for key, item in value.items())}}}"
     if isinstance(value, functools.partial):
-        return f"{inner(value.func)}{inner(value.args)}{inner(value.keywords)}"
+        args, keywords = _arguments(value)
+        return f"{inner(value.func)}{inner(args)}{inner(keywords)}"
     if isinstance(value, (type, types.FunctionType)):
         return _named(value, place, inside)
     if isinstance(value, types.MethodType):
@@ -79,16 +97,54 @@ def told(value: Any, place: str, inside: tuple = ()) -> str:
     )
 
 
-def _named(function, place, inside=()):
+def _arguments(partial):
+    """The arguments of a `functools.partial` that tell it from others."""
+    if partial.func is not loading.load:
+        return partial.args, partial.keywords
+    bound = inspect.signature(loading.load).bind_partial(*partial.args, **partial.keywords)
+    given = {**bound.arguments, **bound.arguments.pop("options", {})}
+    return (), {name: given[name] for name in sorted(given) if name not in config.OF_NO_RUN}
+
+
+def _named(value, place, inside=()):
     """The name of a class or function, with its code where the name alone does not tell it."""
-    name = f"{function.__module__}.{function.__qualname__}"
-    is_of_module = "<" not in name and function.__module__ != "__main__"
-    if is_of_module or not isinstance(function, types.FunctionType) or function in inside:
+    name = f"{value.__module__}.{value.__qualname__}"
+    is_of_module = "<" not in name and value.__module__ != "__main__"
+    if is_of_module or value in inside:
         return name
-    captured = {**inspect.getclosurevars(function).nonlocals, "defaults": function.__defaults__}
-    captured |= {k: v for k, v in _globals(function) if not isinstance(v, types.ModuleType)}
-    inner = functools.partial(told, place=place, inside=(*inside, function))
-    return f"{name} {_digest(repr(_code(function.__code__)).encode())}{inner(captured)}"
+    parts = _of_class(value) if isinstance(value, type) else _of_function(value)
+    return f"{name} {told(parts, place, (*inside, value))}"
+
+
+def _of_class(value):
+    """What a class is made of: its bases and all that stands in it."""
+    is_record = dataclasses.is_dataclass(value)
+    parts = {
+        name: _function(part)
+        for name, part in vars(value).items()
+        # Of the dunder names the methods, if they were written and not generated.
+        if not name.startswith("__") or isinstance(part, types.FunctionType) and not is_record
+    }
+    return {"bases": value.__bases__, **parts}
+
+
+def _function(part):
+    """The function or functions in a descriptor; of another one its kind; else the part itself."""
+    if isinstance(part, (staticmethod, classmethod)):
+        return part.__func__
+    if isinstance(part, property):
+        return part.fget, part.fset, part.fdel
+    if hasattr(type(part), "__get__") and not isinstance(part, types.FunctionType):
+        return type(part)
+    return part
+
+
+def _of_function(function):
+    """What a function is made of: its code and what that refers to."""
+    captured = inspect.getclosurevars(function).nonlocals
+    known = {k: v for k, v in _globals(function) if not isinstance(v, types.ModuleType)}
+    code = _digest(repr(_code(function.__code__)).encode())
+    return {**captured, "defaults": function.__defaults__, **known, "code": code}
 
 
 def _globals(function):

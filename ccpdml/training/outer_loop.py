@@ -41,7 +41,7 @@ class OuterLoop:
         for other in [c for c in self if isinstance(c, EarlyStopping)][1:]:
             other.puts_back = False
         self.checkpoint = _only_checkpoint(self._named.values())
-        self._position = None
+        self._position = self._learner = None
         if self.checkpoint is not None:
             self.checkpoint.own(
                 {n: c for n, c in self._named.items() if isinstance(c, StatefulCallback)}
@@ -76,7 +76,17 @@ class OuterLoop:
 
         Returns:
             Tuple (epochs done, steps done); (0, 0) where there is nothing to go on from.
+
+        Raises:
+            ValueError: if another learner was trained with these callbacks, which keep its state.
         """
+        if self._learner not in (None, learner):
+            raise ValueError(
+                "An `OuterLoop` belongs to the learner that it was first used with, whose best "
+                "weights and counters its callbacks keep: build another `OuterLoop`, with "
+                f"callbacks of its own. Received: another learner, {learner.name!r}"
+            )
+        self._learner = learner
         self._position = (0, 0) if self.checkpoint is None else self.checkpoint.restore(learner)
         return self._position
 
@@ -100,7 +110,8 @@ class OuterLoop:
         Returns:
             What `learner.fit` returns.
         """
-        epochs_done, steps_done = self._position or self.restore(learner)
+        position = self._position if learner is self._learner else None
+        epochs_done, steps_done = position or self.restore(learner)
         self._position = None
         with contextlib.ExitStack() as stack:
             for callback in self:

@@ -10,7 +10,7 @@ import gin
 import pytest
 
 from ccpdml import config
-from ccpdml.training import claims
+from ccpdml.runs import claims, identity
 
 ROOT = Path(__file__).parents[2]
 DIGITS = ROOT / "gin" / "digits_ms.gin"
@@ -19,6 +19,10 @@ DIGITS = ROOT / "gin" / "digits_ms.gin"
 def description(digest="a", images=8, root="/photos"):
     part = {"images": images, "classes": 2, "class_names": "n", "digest": digest}
     return {"root": root, "parts": {"train": part, "test": part}}
+
+
+def recipe(**values):
+    return {**identity.defaults(), "schedule.steps": "7", **values}
 
 
 def configure(*bindings):
@@ -38,12 +42,20 @@ def test_a_run_directory_belongs_to_one_configuration(tmp_path):
 def test_a_directory_from_before_recipes_is_known_by_its_configuration_and_then_by_both(tmp_path):
     configure()
     claims.make(tmp_path, tmp_path, description())
-    claims.make(tmp_path, tmp_path, description(), {"schedule.steps": "7"})
+    claims.make(tmp_path, tmp_path, description(), recipe())
     with pytest.raises(config.ConfigError, match="schedule.steps: 7 then, 8 now"):
-        claims.make(tmp_path, tmp_path, description(), {"schedule.steps": "8"})
+        claims.make(tmp_path, tmp_path, description(), recipe(**{"schedule.steps": "8"}))
     (tmp_path / claims.RECIPE).write_text("{")
     with pytest.raises(config.ConfigError, match=r"recipe\.json must say"):
-        claims.make(tmp_path, tmp_path, description(), {"schedule.steps": "7"})
+        claims.make(tmp_path, tmp_path, description(), recipe())
+
+
+def test_what_a_later_version_can_vary_was_at_its_default(tmp_path):
+    configure()
+    claims.make(tmp_path, tmp_path, description(), {"schedule.steps": "7"})
+    claims.refuse_other(tmp_path, description(), recipe())
+    with pytest.raises(config.ConfigError, match=r"schedule\.seed: 0 then, 1 now"):
+        claims.refuse_other(tmp_path, description(), recipe(**{"schedule.seed": "1"}))
 
 
 def test_the_saved_configuration_can_be_replayed(tmp_path):

@@ -121,3 +121,12 @@ def test_of_several_early_stoppings_the_first_puts_its_weights_back():
     outer = training.OuterLoop([training.EarlyStopping()], by_loss=training.EarlyStopping("loss"))
     assert outer["EarlyStopping"].puts_back
     assert not outer["by_loss"].puts_back
+
+
+def test_a_loop_belongs_to_one_learner():
+    outer = training.OuterLoop([Score(), training.EarlyStopping()])
+    model = tiny.learner()
+    outer.fit(model, lambda step: tiny.dataset().skip(step), 5, 1)
+    assert outer.restore(model) == (0, 0)
+    with pytest.raises(ValueError, match="build another `OuterLoop`"):
+        outer.fit(tiny.learner(), lambda step: tiny.dataset().skip(step), 5, 1)
