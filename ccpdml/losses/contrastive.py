@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from ccpdml.bounds import Cosine, NonNegative, checked
 from ccpdml.losses.pair_loss import PairLoss
-from ccpdml.ops import reduction
+from ccpdml.ops import distances, reduction
 
 
 @gin.register
@@ -51,7 +51,7 @@ class CosineContrastiveLoss(PairLoss):
     Source: supplement, 2.1 (C1); Wang et al., "Cross-Batch Memory" (2020), section 4.
     """
 
-    distance = "negative_cosine"
+    measure = staticmethod(distances.negative_cosine)
 
     @checked
     def __init__(self, margin: Cosine = 0.5, **kwargs):

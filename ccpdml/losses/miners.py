@@ -25,12 +25,8 @@ class MinedLoss(PairLoss):
         self.loss = loss
         self.miner = miner
 
-    @property
-    def distance(self) -> str:
-        """The function of `ops.distances` that the wrapped loss is defined on."""
-        return self.loss.distance
-
     def measure(self, anchors: tf.Tensor, references: tf.Tensor | None = None) -> tf.Tensor:
+        """The distances of the wrapped loss; the miner is told their embeddings' size."""
         self.miner.learn_size(anchors.shape[-1])
         return self.loss.measure(anchors, references)
 

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from ccpdml.bounds import Cosine, Positive, checked
 from ccpdml.losses.pair_loss import PairLoss
-from ccpdml.ops import reduction
+from ccpdml.ops import distances, reduction
 
 
 @gin.register
@@ -23,7 +23,7 @@ class MultiSimilarityLoss(PairLoss):
     Source: Wang et al., "Multi-Similarity Loss" (2019), without its pair mining.
     """
 
-    distance = "negative_cosine"
+    measure = staticmethod(distances.negative_cosine)
 
     @checked
     def __init__(self, alpha: Positive = 2.0, beta: Positive = 40.0, base: Cosine = 0.5, **kwargs):

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from ccpdml.bounds import Positive, checked
 from ccpdml.losses.pair_loss import PairLoss
-from ccpdml.ops import reduction
+from ccpdml.ops import distances, reduction
 
 
 @gin.register
@@ -24,7 +24,7 @@ class NormalizedSoftmaxLoss(PairLoss):
         for proxies; Goldberger et al., "Neighbourhood Components Analysis" (2004), for pairs.
     """
 
-    distance = "negative_cosine"
+    measure = staticmethod(distances.negative_cosine)
 
     @checked
     def __init__(self, temperature: Positive = 0.11, **kwargs):

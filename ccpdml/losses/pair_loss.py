@@ -15,10 +15,13 @@ class PairLoss(tf.keras.layers.Layer):
     normalizes and measures first. It computes in float32 whatever the dtype policy.
 
     Attributes:
-        distance: name of the function of `ops.distances` that the loss is defined on.
+        measure: the distances that the loss is defined on, a function of `ops.distances`:
+            (anchors [num_anchors, dim], references [num_references, dim] or None for the anchors),
+            both normalized, -> float [num_anchors, num_references]. Euclidean unless a class says
+            otherwise: `measure = staticmethod(distances.negative_cosine)`.
     """
 
-    distance = "euclidean"
+    measure = staticmethod(distances.euclidean)
 
     def __init__(self, **kwargs):
         super().__init__(**({"dtype": "float32", "autocast": False} | kwargs))
@@ -33,15 +36,3 @@ class PairLoss(tf.keras.layers.Layer):
         if len(inputs) == 3 or "negative" in options:
             return super().__call__(*inputs, **options)
         return compare(self, *inputs, **options)
-
-    def measure(self, anchors: tf.Tensor, references: tf.Tensor | None = None) -> tf.Tensor:
-        """Distances that the loss is defined on.
-
-        Args:
-            anchors: float [num_anchors, dim], normalized.
-            references: float [num_references, dim]; None takes the anchors.
-
-        Returns:
-            float [num_anchors, num_references].
-        """
-        return getattr(distances, self.distance)(anchors, references)

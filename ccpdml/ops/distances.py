@@ -1,7 +1,7 @@
 """Distances between every anchor and every reference: [..., anchors, references].
 
-`references=None` compares the anchors with themselves. What a loss calls `distance` is the name
-of one of these functions.
+`references=None` compares the anchors with themselves. The `measure` of a pair loss is one of these
+functions.
 """
 
 import tensorflow as tf
