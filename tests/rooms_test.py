@@ -58,3 +58,9 @@ def test_every_room_is_in_the_readme():
     assert len(rooms) >= 10
     for room in rooms:
         assert f"  {room}/" in drawing.split("```")[1], room
+
+
+def test_training_knows_its_callbacks_only_at_its_door():
+    for path in (PACKAGE / "training").glob("*.py"):
+        if path.name != "__init__.py":
+            assert "training.callbacks" not in path.read_text(encoding="utf-8"), path

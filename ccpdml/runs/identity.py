@@ -24,6 +24,10 @@ _KERAS = (
 )
 
 
+# Where a class stood when run directories that may still go on were begun.
+_EARLIER = {"ccpdml.training.callbacks.": "ccpdml.training."}
+
+
 def of(recipe: Recipe) -> dict[str, str]:
     """Describes a recipe, equal for equal ones in any process: {"schedule.steps": "100", ...}.
 
@@ -109,6 +113,8 @@ def _arguments(partial):
 def _named(value, place, inside=()):
     """The name of a class or function, with its code where the name alone does not tell it."""
     name = f"{value.__module__}.{value.__qualname__}"
+    for room, earlier in _EARLIER.items():
+        name = name.replace(room, earlier)
     is_of_module = "<" not in name and value.__module__ != "__main__"
     if is_of_module or value in inside:
         return name

@@ -1,21 +1,31 @@
-"""Training: the learner, its compiled inner loop, the outer callbacks."""
+"""Training: the learner, its compiled inner loop, optimizers; `callbacks` is a room of its own."""
 
 import importlib
 
-from ccpdml.training.checkpoint import Checkpoint
-from ccpdml.training.collapse_alarm import CollapseAlarm
-from ccpdml.training.early_stopping import EarlyStopping
-from ccpdml.training.evaluation import RetrievalEvaluation
-from ccpdml.training.history import History, ProgressBar
+from ccpdml.training.callbacks import (
+    Checkpoint,
+    CollapseAlarm,
+    EarlyStopping,
+    History,
+    OuterCallback,
+    OuterLoop,
+    PoolDraw,
+    Preempted,
+    Preemption,
+    ProgressBar,
+    ProxyRecord,
+    ProxyReinitialization,
+    RetrievalEvaluation,
+    Stage,
+    StatefulCallback,
+    TensorBoardScalars,
+    evaluation,
+    history,
+    preemption,
+    tensorboard,
+)
 from ccpdml.training.learner import MetricLearner
 from ccpdml.training.loop import NonFiniteLossError
-from ccpdml.training.outer_callback import OuterCallback, Stage, StatefulCallback
-from ccpdml.training.outer_loop import OuterLoop
-from ccpdml.training.pool import PoolDraw
-from ccpdml.training.preemption import Preempted, Preemption
-from ccpdml.training.proxy_record import ProxyRecord
-from ccpdml.training.reinitialization import ProxyReinitialization
-from ccpdml.training.tensorboard import TensorBoardScalars
 from ccpdml.training.trained_network import trained_network
 
 __all__ = [
@@ -37,6 +47,10 @@ __all__ = [
     "Stage",
     "StatefulCallback",
     "TensorBoardScalars",
+    "evaluation",
+    "history",
+    "preemption",
+    "tensorboard",
     "trained_network",
 ]
 

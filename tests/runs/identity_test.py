@@ -6,7 +6,7 @@ import pathlib
 
 import tensorflow as tf
 
-from ccpdml import data, runs
+from ccpdml import data, runs, training
 from ccpdml.runs import identity
 
 COUNT, history = 3, object()  # `history` cannot be told, and nothing below reads it.
@@ -127,3 +127,7 @@ def test_the_values_that_a_recipe_may_leave_out_are_known():
     assert "schedule.steps" not in left_out
     groups = {field.name for field in dataclasses.fields(runs.Recipe)}
     assert {name.split(".")[0] for name in left_out} == groups
+
+
+def test_a_callback_is_told_as_before_callbacks_had_a_room():
+    assert told(training.EarlyStopping) == "ccpdml.training.early_stopping.EarlyStopping"

@@ -6,8 +6,8 @@ import threading
 import tensorflow as tf
 
 from ccpdml.ops import replicas
-from ccpdml.training.checkpoint import Checkpoint
-from ccpdml.training.outer_callback import OuterCallback, Stage
+from ccpdml.training.callbacks.checkpoint import Checkpoint
+from ccpdml.training.callbacks.outer_callback import OuterCallback, Stage
 
 EXIT_CODE = 75
 """Of a process that was asked to stop and can be started again: EX_TEMPFAIL, "try again"."""

@@ -12,9 +12,9 @@ from absl import logging
 
 from ccpdml.bounds import Count, Length, NonNegative, Share, Whole, checked
 from ccpdml.ops import coreset, distances, replicas
-from ccpdml.training.instance_end import InstanceEnd
-from ccpdml.training.monitor import Monitor
-from ccpdml.training.outer_callback import Stage, StatefulCallback
+from ccpdml.training.callbacks.instance_end import InstanceEnd
+from ccpdml.training.callbacks.monitor import Monitor
+from ccpdml.training.callbacks.outer_callback import Stage, StatefulCallback
 from ccpdml.training.snapshot import Snapshot
 
 

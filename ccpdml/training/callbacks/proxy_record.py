@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from ccpdml import files
 from ccpdml.ops import coreset
-from ccpdml.training.outer_callback import Stage, StatefulCallback
-from ccpdml.training.reinitialization import ProxyReinitialization
+from ccpdml.training.callbacks.outer_callback import Stage, StatefulCallback
+from ccpdml.training.callbacks.reinitialization import ProxyReinitialization
 from ccpdml.training.snapshot import Snapshot
 
 END = "end.npz"

@@ -8,7 +8,7 @@ import tqdm
 
 from ccpdml import files
 from ccpdml.reports.records import read_history
-from ccpdml.training.outer_callback import OuterCallback, Stage
+from ccpdml.training.callbacks.outer_callback import OuterCallback, Stage
 
 
 class History(OuterCallback):

@@ -6,8 +6,8 @@ import gin
 import tensorflow as tf
 
 from ccpdml.bounds import Count, NonNegative, checked
-from ccpdml.training.monitor import Monitor
-from ccpdml.training.outer_callback import Stage, StatefulCallback
+from ccpdml.training.callbacks.monitor import Monitor
+from ccpdml.training.callbacks.outer_callback import Stage, StatefulCallback
 from ccpdml.training.snapshot import Snapshot
 
 

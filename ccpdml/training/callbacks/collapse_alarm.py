@@ -3,9 +3,9 @@
 from absl import logging
 
 from ccpdml.metrics import collapse, geometry
-from ccpdml.training import evaluation
-from ccpdml.training.evaluation import RetrievalEvaluation
-from ccpdml.training.outer_callback import OuterCallback, Stage
+from ccpdml.training.callbacks import evaluation
+from ccpdml.training.callbacks.evaluation import RetrievalEvaluation
+from ccpdml.training.callbacks.outer_callback import OuterCallback, Stage
 
 
 class CollapseAlarm(OuterCallback):

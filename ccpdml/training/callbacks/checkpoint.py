@@ -13,7 +13,7 @@ from absl import logging
 from ccpdml.bounds import Count, checked
 from ccpdml.ops import stacks
 from ccpdml.training import strategies
-from ccpdml.training.outer_callback import OuterCallback, Stage, StatefulCallback
+from ccpdml.training.callbacks.outer_callback import OuterCallback, Stage, StatefulCallback
 
 
 class _PlainState(tf.train.experimental.PythonState):

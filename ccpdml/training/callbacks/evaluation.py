@@ -10,10 +10,12 @@ import tqdm
 from ccpdml import losses, metrics
 from ccpdml.bounds import Count, checked
 from ccpdml.ops import replicas
-from ccpdml.training.outer_callback import OuterCallback, Stage
+from ccpdml.training.callbacks.outer_callback import OuterCallback, Stage
 
 
-def embed(learner, images, progress=False):
+def embed(
+    learner: tf.keras.Model, images: np.ndarray | tf.data.Dataset, progress: bool = False
+) -> np.ndarray:
     """Embeds images and normalizes them as the learner's criterion does.
 
     Args:
@@ -27,7 +29,7 @@ def embed(learner, images, progress=False):
     return learner.predict(images, verbose=0, callbacks=[_Bar()] if progress else None)
 
 
-def proxies(learner):
+def proxies(learner: tf.keras.Model) -> tuple[np.ndarray, np.ndarray] | tuple[None, None]:
     """Proxies as embeddings are compared with them, and their classes.
 
     Returns:

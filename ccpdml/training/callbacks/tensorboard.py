@@ -17,7 +17,7 @@ from tensorboard.plugins.hparams import summary as hparams_summary
 from tensorboard.plugins.scalar import summary_v2 as scalar_summary
 from tensorboard.summary.writer import record_writer
 
-from ccpdml.training.outer_callback import OuterCallback, Stage
+from ccpdml.training.callbacks.outer_callback import OuterCallback, Stage
 
 EVENT_FILES = "events.out.tfevents.*"
 OF_PROXIES = ("problem_instance", "covering_radius", "proxy_displacement", "padded_classes")
@@ -67,7 +67,9 @@ def tag(name: str) -> str:
     return f"{'proxies' if name.startswith(OF_PROXIES) else 'train'}/{name}"
 
 
-def write_results(directory: str | Path, name: str, bindings: dict, scores: dict, step: int):
+def write_results(
+    directory: str | Path, name: str, bindings: dict, scores: dict, step: int
+) -> None:
     """Writes the settings of a finished run and its test scores, for the tab of hyper-parameters.
 
     It takes the place of what an earlier call wrote.

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 import tensorflow as tf
 
-from ccpdml.training.checkpoint import Checkpoint
-from ccpdml.training.early_stopping import EarlyStopping
-from ccpdml.training.outer_callback import OuterCallback, Stage, StatefulCallback
+from ccpdml.training.callbacks.checkpoint import Checkpoint
+from ccpdml.training.callbacks.early_stopping import EarlyStopping
+from ccpdml.training.callbacks.outer_callback import OuterCallback, Stage, StatefulCallback
 
 
 class OuterLoop:

@@ -1,0 +1,45 @@
+"""Callbacks of training, for Keras's `fit`: what happens at an evaluation, and in which order.
+
+    RetrievalEvaluation      scores the validation classes
+    CollapseAlarm            warns where embeddings lie together
+    EarlyStopping            keeps the best weights, ends the run
+    ProxyReinitialization    ends a problem instance, draws a pool (`PoolDraw`), picks new proxies
+    ProxyRecord              writes down what was picked
+    History, ProgressBar, TensorBoardScalars     log
+    Checkpoint               saves what a run needs to go on
+    Preemption               leaves, if the cluster asks for the machine
+
+`OuterLoop` makes one object of them, in this order: that of their `Stage`.
+"""
+
+from ccpdml.training.callbacks.checkpoint import Checkpoint
+from ccpdml.training.callbacks.collapse_alarm import CollapseAlarm
+from ccpdml.training.callbacks.early_stopping import EarlyStopping
+from ccpdml.training.callbacks.evaluation import RetrievalEvaluation
+from ccpdml.training.callbacks.history import History, ProgressBar
+from ccpdml.training.callbacks.outer_callback import OuterCallback, Stage, StatefulCallback
+from ccpdml.training.callbacks.outer_loop import OuterLoop
+from ccpdml.training.callbacks.pool import PoolDraw
+from ccpdml.training.callbacks.preemption import Preempted, Preemption
+from ccpdml.training.callbacks.proxy_record import ProxyRecord
+from ccpdml.training.callbacks.reinitialization import ProxyReinitialization
+from ccpdml.training.callbacks.tensorboard import TensorBoardScalars
+
+__all__ = [
+    "Checkpoint",
+    "CollapseAlarm",
+    "EarlyStopping",
+    "History",
+    "OuterCallback",
+    "OuterLoop",
+    "PoolDraw",
+    "Preempted",
+    "Preemption",
+    "ProgressBar",
+    "ProxyRecord",
+    "ProxyReinitialization",
+    "RetrievalEvaluation",
+    "Stage",
+    "StatefulCallback",
+    "TensorBoardScalars",
+]
