@@ -93,7 +93,8 @@ def train_all(run_dir, runs):
 
 def finish(run_dir, fold, repeat):
     """Runs one fold to its end, unless that has been done; False if another process is at it."""
-    from ccpdml.training import lock, preemption
+    from ccpdml.cluster import lock
+    from ccpdml.training import preemption
 
     if (folder_of(run_dir, fold, repeat) / "results.json").exists():
         return True

@@ -35,7 +35,8 @@ def main(argv):
     import tensorflow as tf
 
     from ccpdml import config, training  # after the flags: --help need not wait for TensorFlow
-    from ccpdml.training import lock, terminal
+    from ccpdml.cluster import lock
+    from ccpdml.training import terminal
 
     # TensorFlow would tell something about each checkpoint in the middle of the progress bar.
     logging.get_absl_logger().addFilter(lambda line: line.filename != "functional_saver.py")

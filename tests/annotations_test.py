@@ -6,6 +6,7 @@ import inspect
 import pytest
 
 ROOMS = [
+    "cluster",
     "ops",
     "layers",
     "losses",

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ccpdml import layers, losses
-from ccpdml.ops import distances, masks, replicas, stacks
+from ccpdml import compat, layers, losses
+from ccpdml.cluster import replicas
+from ccpdml.ops import distances, masks
 
 NUM_CLASSES, DIM = 4, 6
 Layer = tf.keras.layers.Layer
@@ -332,7 +333,7 @@ def test_two_replicas_are_one(cls, nested, two_replicas):
     for gradient, target in zip(gradients, expected_gradients, strict=True):
         np.testing.assert_allclose(gradient, target, rtol=1e-4, atol=1e-6)
     for weight in subject.weights:  # Memories and counters too.
-        first, second = local(stacks.raw(weight))
+        first, second = local(compat.raw(weight))
         np.testing.assert_array_equal(first, second)
 
 

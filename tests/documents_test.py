@@ -20,9 +20,8 @@ import sys
 import gin
 import pytest
 
-from ccpdml import config, training
+from ccpdml import compat, config, training
 from ccpdml.data import loading
-from ccpdml.ops import stacks
 from tests import documents
 
 ROOT, PAGES, README = documents.ROOT, documents.PAGES, documents.PAGES[0]
@@ -96,7 +95,7 @@ def run_python(group, folder):
 @pytest.mark.slow
 @pytest.mark.parametrize("page", pages_to_run(), ids=lambda page: page.stem)
 def test_the_blocks_of_a_page_run_in_order(page, tmp_path, monkeypatch):
-    if not stacks.KERAS_3 and page != README and "ALL_PAGES" not in os.environ:
+    if not compat.KERAS_3 and page != README and "ALL_PAGES" not in os.environ:
         pytest.skip("the pages name .venv, the default stack; ALL_PAGES=1 runs them here too")
     checkout(tmp_path)
     monkeypatch.chdir(tmp_path)

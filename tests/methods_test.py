@@ -10,7 +10,7 @@ import tensorflow as tf
 from PIL import Image
 
 from ccpdml import config, losses, training
-from ccpdml.training import strategies
+from ccpdml.cluster import strategies
 
 GIN = Path(__file__).parent.parent / "gin"
 RUNS = sorted(path for name in ("cub", "cars", "sop", "inshop") for path in GIN.glob(f"{name}_*"))

@@ -3,7 +3,8 @@
 import gin
 import tensorflow as tf
 
-from ccpdml.ops import normalization, precision, stacks
+from ccpdml import compat
+from ccpdml.ops import normalization, precision
 
 
 class _Geometry(tf.keras.layers.Layer):
@@ -23,7 +24,7 @@ class LipschitzNormalization(_Geometry):
 
     def built_in(self, embeddings: tf.Tensor) -> tf.Tensor:
         """The same of symbolic float32 `embeddings`, in operations that Keras itself brings."""
-        return embeddings / stacks.symbolic_maximum(stacks.symbolic_length(embeddings), 1.0)
+        return embeddings / compat.symbolic_maximum(compat.symbolic_length(embeddings), 1.0)
 
 
 @gin.register
@@ -49,4 +50,4 @@ class UnitNormalization(_Geometry):
 
     def built_in(self, embeddings: tf.Tensor) -> tf.Tensor:
         """The same of symbolic float32 `embeddings`, in operations that Keras itself brings."""
-        return embeddings / stacks.symbolic_maximum(stacks.symbolic_length(embeddings), 1e-37)
+        return embeddings / compat.symbolic_maximum(compat.symbolic_length(embeddings), 1e-37)

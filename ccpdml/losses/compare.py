@@ -6,8 +6,9 @@ from typing import Self
 import gin
 import tensorflow as tf
 
+from ccpdml.cluster import replicas
 from ccpdml.losses.criterion import Criterion
-from ccpdml.ops import masks, normalization, replicas
+from ccpdml.ops import masks, normalization
 
 
 def compare(

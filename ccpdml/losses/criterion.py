@@ -5,8 +5,8 @@ from typing import Self
 import numpy as np
 import tensorflow as tf
 
-from ccpdml import layers
-from ccpdml.ops import masks, stacks
+from ccpdml import compat, layers
+from ccpdml.ops import masks
 
 # Arguments that are layers.
 NESTED = ("loss", "normalization", "miner", "extra_classes")
@@ -50,7 +50,7 @@ class Criterion(tf.keras.layers.Layer):
         if self.num_classes is None:
             return super().__call__(embeddings, labels)
         numbers, are_classes = masks.as_classes(labels, self.num_classes)
-        if stacks.is_compiled_by_xla():
+        if compat.is_compiled_by_xla():
             return tf.where(are_classes, super().__call__(embeddings, numbers), np.nan)
         with tf.control_dependencies(_assert_classes(are_classes, labels, self.num_classes)):
             return super().__call__(embeddings, tf.identity(numbers))

@@ -6,7 +6,7 @@ criterion sees the global batch on each.
 
 import tensorflow as tf
 
-from ccpdml.ops import stacks
+from ccpdml import compat
 
 
 def add(layer, name, shape=(), dtype="float32", initializer="zeros"):
@@ -28,7 +28,7 @@ def add(layer, name, shape=(), dtype="float32", initializer="zeros"):
         dtype=dtype,
         initializer=initializer,
         trainable=False,
-        aggregation=stacks.ONLY_FIRST_REPLICA,
+        aggregation=compat.ONLY_FIRST_REPLICA,
     )
 
 
@@ -45,5 +45,5 @@ def write_rows(weight, rows, values):
         rows: which ones, int [n], each in 0..size-1.
         values: tensor [n, ...].
     """
-    variable = stacks.raw(weight)
+    variable = compat.raw(weight)
     variable.scatter_update(tf.IndexedSlices(tf.cast(values, variable.dtype), rows))

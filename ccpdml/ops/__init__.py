@@ -1,23 +1,5 @@
-"""Pure tensor functions: distances, masks, normalization, core-sets, reductions, replicas."""
+"""Pure tensor functions: distances, masks, normalization, core-sets, reductions."""
 
-from ccpdml.ops import (
-    coreset,
-    distances,
-    masks,
-    normalization,
-    precision,
-    reduction,
-    replicas,
-    stacks,
-)
+from ccpdml.ops import coreset, distances, masks, normalization, precision, reduction
 
-__all__ = [
-    "coreset",
-    "distances",
-    "masks",
-    "normalization",
-    "precision",
-    "reduction",
-    "replicas",
-    "stacks",
-]
+__all__ = ["coreset", "distances", "masks", "normalization", "precision", "reduction"]

@@ -6,7 +6,8 @@ functions.
 
 import tensorflow as tf
 
-from ccpdml.ops import precision, stacks
+from ccpdml import compat
+from ccpdml.ops import precision
 
 # Pairs this close, as a share of their squared lengths, are measured by their difference: of
 # `|a|² + |b|² - 2 a·b` rounding leaves some 4e-7 of the squared lengths.
@@ -27,7 +28,7 @@ def squared_euclidean(anchors: tf.Tensor, references: tf.Tensor | None = None) -
     points = [precision.at_least_float32(anchors)]
     if references is not None:
         points.append(precision.at_least_float32(references))
-    if stacks.is_compiled_by_xla():
+    if compat.is_compiled_by_xla():
         return _in_float64(*points)
     return _expanded_or_by_difference(*_of_equal_leading_axes(*points))
 

@@ -5,7 +5,7 @@ finished = runs.assemble(recipe, "runs/mine").fit()     # goes on where it stopp
 runs.write(finished, "runs/mine")                       # results, figures, encoder
 """
 
-from ccpdml.runs import claims, lock, pictures, projector, replay, results, terminal
+from ccpdml.runs import claims, pictures, projector, replay, results, terminal
 from ccpdml.runs.assembly import assemble
 from ccpdml.runs.experiment import Experiment
 from ccpdml.runs.finished import Finished, Scored, Trained
@@ -27,7 +27,6 @@ __all__ = [
     "Trained",
     "assemble",
     "claims",
-    "lock",
     "pictures",
     "projector",
     "replay",

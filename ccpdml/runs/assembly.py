@@ -6,10 +6,10 @@ from pathlib import Path
 import tensorflow as tf
 
 from ccpdml import training
+from ccpdml.cluster import strategies
 from ccpdml.runs.preparation import Preparation
 from ccpdml.runs.recipe import Recipe
 from ccpdml.runs.run import Run
-from ccpdml.training import strategies
 
 
 def assemble(recipe: Recipe, run_dir: str | Path | None = None) -> Run:

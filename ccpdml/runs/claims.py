@@ -9,11 +9,10 @@ import tensorflow as tf
 from absl import logging
 
 from ccpdml import config, files
+from ccpdml.cluster import lock, shared_directory, strategies
 from ccpdml.config import ConfigError
 from ccpdml.data import identity, pipelines
-from ccpdml.runs import lock
 from ccpdml.runs.identity import defaults
-from ccpdml.training import shared_directory, strategies
 
 FILE_NAME = "data.json"
 """Of the description of the data that a run keeps."""

@@ -10,14 +10,13 @@ import tensorflow as tf
 
 from ccpdml import config, files, training
 from ccpdml.bounds import Count, Seed, checked
+from ccpdml.cluster import replicas, strategies
 from ccpdml.config import ConfigError
 from ccpdml.data import samplers, views
 from ccpdml.data.image_set import ImageSet, Splits
-from ccpdml.ops import replicas
 from ccpdml.runs import assembly, claims, identity, planning, recipe, results
 from ccpdml.runs.preparation import Preparation
 from ccpdml.runs.run import Run
-from ccpdml.training import strategies
 
 
 @gin.configurable("train")

@@ -2,10 +2,11 @@
 
 import tensorflow as tf
 
+from ccpdml.cluster import strategies
 from ccpdml.data import identity, pipelines
 from ccpdml.data.image_set import ImageSet
 from ccpdml.runs.recipe import Recipe
-from ccpdml.training import RetrievalEvaluation, strategies
+from ccpdml.training import RetrievalEvaluation
 
 
 class Preparation:

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from ccpdml import __version__, files, metrics
+from ccpdml import __version__, compat, files, metrics
 from ccpdml.reports import records
 from ccpdml.reports import runs as run_directories
-from ccpdml.runs import pictures, projector, statement
+from ccpdml.runs import pictures, projector
 from ccpdml.runs.finished import Finished
 from ccpdml.serving import description
 from ccpdml.training import tensorboard
@@ -96,7 +96,7 @@ def of(finished: Finished) -> dict:
             "ccpdml": __version__,
             "python": platform.python_version(),
             "tensorflow": tf.__version__,
-            "keras": statement.keras_version(),
+            "keras": compat.keras_version(),
         },
         "wall_seconds": round(trained.seconds, 1),
     }

@@ -1,11 +1,10 @@
 """What a run is, told by the objects that it trains."""
 
-import importlib.metadata
 from collections.abc import Sequence
 
 import tensorflow as tf
 
-from ccpdml import losses
+from ccpdml import compat, losses
 from ccpdml.reports.statements import Statement
 from ccpdml.training import ProxyReinitialization
 
@@ -36,13 +35,8 @@ def of(
         seed=seed,
         fold=fold,
         backbone=_backbone(learner.encoder),
-        stack=f"TensorFlow {tf.__version__}, Keras {keras_version()}",
+        stack=f"TensorFlow {tf.__version__}, Keras {compat.keras_version()}",
     )
-
-
-def keras_version() -> str:
-    """Of the Keras behind `tf.keras`."""
-    return importlib.metadata.version(tf.keras.Model.__module__.split(".")[0])
 
 
 def _places_anew(callback):

@@ -8,7 +8,7 @@ import warnings
 
 import tensorflow as tf
 
-from ccpdml.ops import stacks
+from ccpdml import compat
 
 OPSET = 17  # Of ONNX; read by onnxruntime from 1.12 on.
 
@@ -17,7 +17,7 @@ def to_tflite(model, path, inputs):
     """Writes a TFLite file; any number of images may be set as its batch."""
     function, owner = _function(model), tf.Module()
     # The converter takes the variables of this module; those of a Keras 3 model it does not see.
-    owner.weights = [stacks.raw(variable) for variable in model.weights]
+    owner.weights = [compat.raw(variable) for variable in model.weights]
     converter = tf.lite.TFLiteConverter.from_concrete_functions(
         [function.get_concrete_function()], owner
     )

@@ -12,7 +12,6 @@ the file is data, and nothing is imported because it says so. `in_numbers` says 
 programs that do it themselves; it is not read back.
 """
 
-import importlib.metadata
 import inspect
 import json
 from collections.abc import Callable
@@ -21,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from ccpdml import files
+from ccpdml import compat, files
 from ccpdml.data import views
 from ccpdml.serving import registered
 
@@ -56,7 +55,7 @@ def describe(
         "normalization": type(normalization).__name__,
         "embedding_size": model.output_shape[-1],
         "tensorflow": tf.__version__,
-        "keras": importlib.metadata.version(tf.keras.Model.__module__.split(".")[0]),
+        "keras": compat.keras_version(),
     }
 
 

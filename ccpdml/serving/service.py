@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from ccpdml.ops import stacks
+from ccpdml import compat
 from ccpdml.serving import neighbors
 from ccpdml.serving.embeddings import Embeddings
 from ccpdml.serving.image_encoder import ImageEncoder
@@ -24,7 +24,7 @@ class Service(tf.Module):
         super().__init__()
         self.encoder = encoder
         # By name, or a SavedModel does not find the variables of a Keras 3 model.
-        self.weights = [stacks.raw(variable) for variable in encoder.model.weights]
+        self.weights = [compat.raw(variable) for variable in encoder.model.weights]
 
     @tf.function(input_signature=[_IMAGES])
     def embed(self, images):

@@ -55,14 +55,17 @@ __all__ = [
 ]
 
 _MOVED = {
-    *("Experiment", "claims", "experiment", "lock", "pictures"),
-    *("projector", "replay", "results", "terminal"),
+    "ccpdml.runs": {
+        *("Experiment", "claims", "experiment", "pictures"),
+        *("projector", "replay", "results", "terminal"),
+    },
+    "ccpdml.cluster": {"lock", "rendezvous", "shared_directory", "strategies"},
 }
 
 
 def __getattr__(name: str) -> object:
-    """What whole runs are made of is in `ccpdml.runs`, and found here under its earlier names."""
-    if name in _MOVED:
-        runs = importlib.import_module("ccpdml.runs")
-        return getattr(runs, name)
+    """What has found a room of its own since, under its earlier name."""
+    for room, names in _MOVED.items():
+        if name in names:
+            return getattr(importlib.import_module(room), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,11 +7,12 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from ccpdml import losses
+from ccpdml import compat, losses
 from ccpdml.bounds import NonNegative, Positive, Whole, checked
+from ccpdml.cluster import replicas, strategies
 from ccpdml.models import encoder as encoders
-from ccpdml.ops import precision, replicas, stacks
-from ccpdml.training import gradients, loop, optimizers, strategies, warm_up
+from ccpdml.ops import precision
+from ccpdml.training import gradients, loop, optimizers, warm_up
 from ccpdml.training.embedding import ShardedEmbedding
 from ccpdml.training.snapshot import Snapshot
 
@@ -216,7 +217,7 @@ class MetricLearner(tf.keras.Model):
     ) -> np.ndarray:
         """As `predict`, but as the encoder gives them, not normalized: what pools are made of."""
         if not strategies.is_multi_worker(self.distribute_strategy):
-            with stacks.one_step_per_execution(self):
+            with compat.one_step_per_execution(self):
                 return super().predict(x, batch_size, **kwargs)
         if self.sharded_embedding is None:
             self.sharded_embedding = ShardedEmbedding(self)
@@ -265,7 +266,7 @@ class MetricLearner(tf.keras.Model):
         num_replicas = tf.distribute.get_replica_context().num_replicas_in_sync
         variables, _ = self._learning(encoder_rests)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch([stacks.raw(variable) for variable in variables])
+            tape.watch([compat.raw(variable) for variable in variables])
             embeddings = replicas.gather(self(images, training=not encoder_rests))
             loss = self.measure(embeddings, replicas.gather(labels))
             loss += sum(self.encoder.losses)
@@ -303,11 +304,11 @@ class MetricLearner(tf.keras.Model):
         for optimizer, step, weight in zip(
             self.criterion_optimizers, steps[count:], self.criterion_weights, strict=True
         ):
-            stacks.apply_summed_gradients(optimizer, [step], [weight])
+            compat.apply_summed_gradients(optimizer, [step], [weight])
         if count:
-            stacks.apply_summed_gradients(self.optimizer, steps[:count], self.encoder_weights)
+            compat.apply_summed_gradients(self.optimizer, steps[:count], self.encoder_weights)
         else:
-            stacks.raw(self.optimizer.iterations).assign_add(1)  # A step of the run all the same.
+            compat.raw(self.optimizer.iterations).assign_add(1)  # A step of the run all the same.
 
     def make_train_function(self, force: bool = False) -> Callable:
         """Installs the compiled inner loop where `fit` looks for it."""

@@ -4,7 +4,8 @@ import math
 
 import tensorflow as tf
 
-from ccpdml.ops import replicas, stacks
+from ccpdml import compat
+from ccpdml.cluster import replicas
 
 
 class NonFiniteLossError(FloatingPointError):
@@ -40,7 +41,7 @@ class InnerLoop:
         self.num_steps = num_steps
         self.num_to_skip = 0
         self.strategy = learner.distribute_strategy
-        statistics = [stacks.raw(v) for v in learner.encoder.non_trainable_variables]
+        statistics = [compat.raw(v) for v in learner.encoder.non_trainable_variables]
         self.statistics = [v for v in statistics if v.dtype.is_floating]
 
     def __call__(self, iterator):

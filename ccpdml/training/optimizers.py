@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from ccpdml.ops import stacks
+from ccpdml import compat
 
 
 @tf.keras.utils.register_keras_serializable(package="ccpdml")
@@ -31,8 +31,8 @@ class FusedAdam(tf.keras.optimizers.Adam):
     def update_step(self, gradient, variable, learning_rate=None):
         """One step of `variable`; Keras 2 gives no `learning_rate`, but keeps the current one."""
         rate = self.learning_rate if learning_rate is None else learning_rate
-        index = stacks.variable_index(self, variable)
-        moments = [stacks.raw(slots[index]) for slots in (self._momentums, self._velocities)]
+        index = compat.variable_index(self, variable)
+        moments = [compat.raw(slots[index]) for slots in (self._momentums, self._velocities)]
         step = tf.convert_to_tensor(self.iterations) + 1
         beta_1, beta_2, rate, epsilon, step = (
             tf.cast(number, variable.dtype)

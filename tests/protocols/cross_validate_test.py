@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ccpdml.training import lock
+from ccpdml.cluster import lock
 
 ROOT = Path(__file__).parents[2]
 SMALL = [

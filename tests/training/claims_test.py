@@ -110,7 +110,7 @@ import os, sys, time
 from pathlib import Path
 import gin
 from ccpdml import config, training
-from ccpdml.training import lock
+from ccpdml.cluster import lock, strategies
 
 folder, num_rounds = Path(sys.argv[1]), int(sys.argv[2])
 
@@ -119,7 +119,7 @@ class Run(training.Experiment):
     def __init__(self, run_dir):
         self.run_dir = self.output_dir = run_dir
         self.data = {"root": None, "parts": {}}
-        self.strategy = training.strategies.by_name("default")
+        self.strategy = strategies.by_name("default")
 
     def _identity(self):
         return None

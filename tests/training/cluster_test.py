@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from ccpdml.training import cluster, strategies
+from ccpdml.cluster import environment, strategies
 
 TWO = {"worker": ["a:1", "b:2"]}
 TASK = {"type": "worker", "index": 0}
@@ -32,7 +32,7 @@ STEP = {
 )
 def test_workers_are_read_from_tf_config(monkeypatch, config, addresses):
     monkeypatch.setenv("TF_CONFIG", config and json.dumps(config))
-    assert cluster.tf_config_addresses() == addresses
+    assert environment.tf_config_addresses() == addresses
 
 
 NO_JSON = ("{", "[" * 100_000)

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from ccpdml import losses, metrics, training
-from ccpdml.ops import replicas
+from ccpdml.cluster import replicas
 from tests.training import tiny
 
 

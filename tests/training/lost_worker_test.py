@@ -59,7 +59,7 @@ def test_workers_that_do_not_share_a_directory_are_told(tmp_path):
     script.write_text(
         "import runpy, sys\n"
         "sys.path.insert(0, 'experiments')  # as Python does for a program\n"
-        "from ccpdml.training import shared_directory\n"
+        "from ccpdml.cluster import shared_directory\n"
         "shared_directory.SECONDS_TO_APPEAR = 1.0\n"
         "runpy.run_path('experiments/run.py', run_name='__main__')\n"
     )

@@ -13,7 +13,8 @@ import sys
 import numpy as np
 import tensorflow as tf
 
-from ccpdml import losses, training
+from ccpdml import compat, losses, training
+from ccpdml.cluster import strategies
 from ccpdml.losses import (
     BatchPairs,
     ChanceConstrainedLoss,
@@ -21,8 +22,6 @@ from ccpdml.losses import (
     CrossBatchMemory,
     DistanceRegularizedLoss,
 )
-from ccpdml.ops import stacks
-from ccpdml.training import strategies
 from tests.training import tiny
 
 NUM_STEPS = 20
@@ -110,7 +109,7 @@ def train(make_criterion, strategy):
         _batches(strategy), steps_per_epoch=1, epochs=NUM_STEPS, verbose=0, shuffle=False
     )
     weights = [*learner.encoder.weights, *learner.criterion.weights]
-    arrays = [np.array(tf.convert_to_tensor(stacks.raw(weight))) for weight in weights]
+    arrays = [np.array(tf.convert_to_tensor(compat.raw(weight))) for weight in weights]
     return {"losses": np.array(history.history["loss"])} | {
         f"weight_{i:02d}": array for i, array in enumerate(arrays)
     }

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from ccpdml import config, training
-from ccpdml.training import strategies
+from ccpdml.cluster import strategies
 from tests.training import processes
 
 # Batch normalization would see half of the batch on each replica.

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ccpdml.ops import stacks
+from ccpdml import compat
 from ccpdml.training import optimizers
 from tests.training import tiny
 
@@ -90,7 +90,7 @@ def test_fused_steps_on_two_replicas(two_replicas):
     assert np.abs(results["one"] - start).max() > 0.1
 
 
-KERAS_3_ONLY = pytest.mark.skipif(not stacks.KERAS_3, reason="Keras 2 has no such setting")
+KERAS_3_ONLY = pytest.mark.skipif(not compat.KERAS_3, reason="Keras 2 has no such setting")
 
 
 @pytest.mark.parametrize(

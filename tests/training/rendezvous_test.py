@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from ccpdml.training import rendezvous
+from ccpdml.cluster import rendezvous
 from tests.training import processes
 
 

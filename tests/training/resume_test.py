@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from ccpdml import config, training
-from ccpdml.training import lock
+from ccpdml.cluster import lock
 from tests import programs
 from tests.training import processes
 

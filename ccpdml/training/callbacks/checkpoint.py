@@ -10,9 +10,9 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from ccpdml import compat
 from ccpdml.bounds import Count, checked
-from ccpdml.ops import stacks
-from ccpdml.training import strategies
+from ccpdml.cluster import strategies
 from ccpdml.training.callbacks.outer_callback import OuterCallback, Stage, StatefulCallback
 
 
@@ -205,7 +205,7 @@ class Checkpoint(OuterCallback):
         }
         # One name for each: Keras 3 hides variables that are held in lists from checkpoints.
         items = {
-            f"{name}_{i:04d}": stacks.raw(v)
+            f"{name}_{i:04d}": compat.raw(v)
             for name, group in variables.items()
             for i, v in enumerate(group)
         }

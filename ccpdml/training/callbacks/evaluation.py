@@ -9,7 +9,7 @@ import tqdm
 
 from ccpdml import losses, metrics
 from ccpdml.bounds import Count, checked
-from ccpdml.ops import replicas
+from ccpdml.cluster import replicas
 from ccpdml.training.callbacks.outer_callback import OuterCallback, Stage
 
 

@@ -5,7 +5,7 @@ import threading
 
 import tensorflow as tf
 
-from ccpdml.ops import replicas
+from ccpdml.cluster import replicas
 from ccpdml.training.callbacks.checkpoint import Checkpoint
 from ccpdml.training.callbacks.outer_callback import OuterCallback, Stage
 

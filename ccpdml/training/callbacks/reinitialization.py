@@ -11,7 +11,8 @@ import tensorflow as tf
 from absl import logging
 
 from ccpdml.bounds import Count, Length, NonNegative, Share, Whole, checked
-from ccpdml.ops import coreset, distances, replicas
+from ccpdml.cluster import replicas
+from ccpdml.ops import coreset, distances
 from ccpdml.training.callbacks.instance_end import InstanceEnd
 from ccpdml.training.callbacks.monitor import Monitor
 from ccpdml.training.callbacks.outer_callback import Stage, StatefulCallback

@@ -1,6 +1,7 @@
 """Where Keras 2 and Keras 3 differ: the one place that asks which of them is running."""
 
 import contextlib
+import importlib.metadata
 import inspect
 from collections.abc import Iterator
 
@@ -11,6 +12,11 @@ KERAS_3 = "learning_rate" in inspect.signature(tf.keras.optimizers.Adam.update_s
 
 # How `add_weight` is told that replicas write the same value.
 ONLY_FIRST_REPLICA = "only_first_replica" if KERAS_3 else tf.VariableAggregation.ONLY_FIRST_REPLICA
+
+
+def keras_version() -> str:
+    """Version of the Keras that `tf.keras` is, such as "3.12.0"."""
+    return importlib.metadata.version(tf.keras.Model.__module__.split(".")[0])
 
 
 def raw(variable: tf.Variable) -> tf.Variable:

@@ -5,10 +5,12 @@ import contextlib
 import faulthandler
 import shutil
 import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import tensorflow as tf
 
-from ccpdml.training import cluster, rendezvous
+from ccpdml.cluster import environment, rendezvous
 
 SECONDS_TO_START = 600.0
 """How long a worker waits for the others, unless `CCPDML_WAIT` says otherwise."""
@@ -18,7 +20,7 @@ class WorkerLostError(ConnectionError):
     """Another worker of the run died, and this one cannot go on without it."""
 
 
-def by_name(name):
+def by_name(name: str) -> tf.distribute.Strategy:
     """Builds the strategy called `name`; the first thing that a process asks of TensorFlow.
 
     "default" is one device, "mirrored" all GPUs of this host, "multi_worker" every process that
@@ -40,7 +42,7 @@ def by_name(name):
 
 
 def _largest():
-    if len(cluster.tf_config_addresses()) > 1 or cluster.slurm_tasks() > 1:
+    if len(environment.tf_config_addresses()) > 1 or environment.slurm_tasks() > 1:
         return _multi_worker()
     if len(tf.config.list_physical_devices("GPU")) > 1:
         return tf.distribute.MirroredStrategy()
@@ -48,16 +50,16 @@ def _largest():
 
 
 def _multi_worker():
-    if cluster.tf_config_addresses():
+    if environment.tf_config_addresses():
         resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
-    elif cluster.slurm_tasks():
+    elif environment.slurm_tasks():
         resolver = _SlurmResolver()
     else:
         raise ValueError(
             "The strategy 'multi_worker' needs TF_CONFIG, or a start by Slurm's srun, to know its "
             "workers. Received: neither in the environment."
         )
-    seconds = cluster.seconds_to_wait(SECONDS_TO_START)
+    seconds = environment.seconds_to_wait(SECONDS_TO_START)
     rendezvous.wait_for_all(*_addresses(resolver), seconds)
     # A worker may die after it was seen, and TensorFlow then waits for it, deaf to signals.
     faulthandler.dump_traceback_later(seconds, exit=True)
@@ -82,7 +84,7 @@ class _SlurmResolver(tf.distribute.cluster_resolver.SlurmClusterResolver):
     """
 
     def __init__(self):
-        num_tasks, port = cluster.slurm_tasks(), cluster.slurm_port()
+        num_tasks, port = environment.slurm_tasks(), environment.slurm_port()
         try:
             super().__init__(
                 port_base=port,
@@ -96,7 +98,7 @@ class _SlurmResolver(tf.distribute.cluster_resolver.SlurmClusterResolver):
                 f"SLURM_STEP_NUM_TASKS must agree, as srun sets them: {error}"
             ) from error
         most = max(self._task_configuration.values())
-        if port + most - 1 > cluster.MAX_PORT:
+        if port + most - 1 > environment.MAX_PORT:
             raise ValueError(
                 "The environment variable CCPDML_PORT must leave a port for each of the "
                 f"{most} tasks of a node. Received: CCPDML_PORT={port}"
@@ -106,7 +108,7 @@ class _SlurmResolver(tf.distribute.cluster_resolver.SlurmClusterResolver):
         return {"GPU": len(tf.config.list_physical_devices("GPU"))}
 
 
-def is_lost_worker(error):
+def is_lost_worker(error: Exception) -> bool:
     """Whether an error of TensorFlow says that another worker is gone."""
     return isinstance(error, tf.errors.UnavailableError) or "Collective ops is aborted" in str(
         error
@@ -114,7 +116,7 @@ def is_lost_worker(error):
 
 
 @contextlib.contextmanager
-def telling_lost_workers():
+def telling_lost_workers() -> Iterator[None]:
     """Turns what TensorFlow raises in here when another worker is gone into `WorkerLostError`."""
     try:
         yield
@@ -127,17 +129,17 @@ def telling_lost_workers():
         ) from error
 
 
-def is_multi_worker(strategy):
+def is_multi_worker(strategy: tf.distribute.Strategy) -> bool:
     """Whether the replicas of `strategy` live in several processes."""
     return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
-def is_chief(strategy):
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
     """Whether this process is the one that writes the files of a run."""
     return bool(strategy.extended.should_checkpoint)
 
 
-def output_directory(strategy, directory):
+def output_directory(strategy: tf.distribute.Strategy, directory: str | Path) -> str:
     """The directory for the chief, a scratch one for any other worker.
 
     Writing often is collective (what is written has to be computed together), so all do it, and

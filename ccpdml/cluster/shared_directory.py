@@ -6,14 +6,13 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from ccpdml.ops import replicas
-from ccpdml.training import strategies
+from ccpdml.cluster import replicas, strategies
 
 SECONDS_TO_APPEAR = 60.0
 """How long a file of the chief may take to be seen; network file systems keep listings so long."""
 
 
-def check(directory, strategy):
+def check(directory: str | Path, strategy: tf.distribute.Strategy) -> None:
     """Checks that all workers of a run see the same directory; called by all of them.
 
     The chief writes a token there, which the others must find.

@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import time
+from collections.abc import Sequence
 
 from absl import logging
 
@@ -13,7 +14,7 @@ class WorkersMissingError(ConnectionError):
     """Some worker of the cluster did not start in time."""
 
 
-def wait_for_all(addresses, own, timeout):
+def wait_for_all(addresses: Sequence[str], own: int, timeout: float) -> None:
     """Returns once every worker answers, and leaves the own address free again.
 
     TensorFlow's own wait takes an hour and cannot be interrupted.
