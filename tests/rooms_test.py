@@ -1,6 +1,7 @@
 """Which room imports which, as the README draws it."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,13 @@ def test_every_room_is_in_the_readme():
     assert len(rooms) >= 10
     for room in rooms:
         assert f"  {room}/" in drawing.split("```")[1], room
+
+
+def test_the_search_knows_nothing_of_the_metrics_that_are_made_of_it():
+    for path in (PACKAGE / "metrics" / "knn").glob("*.py"):
+        imports = re.findall(r"^from (\S+) import", path.read_text(encoding="utf-8"), re.MULTILINE)
+        ours = [module for module in imports if module.startswith("ccpdml")]
+        assert all(module.startswith("ccpdml.metrics.knn") for module in ours), path
 
 
 def test_training_knows_its_callbacks_only_at_its_door():

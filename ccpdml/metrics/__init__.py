@@ -2,7 +2,7 @@
 
 from ccpdml.metrics import collapse, geometry, names
 from ccpdml.metrics.exact import average, per_query, retrieval
-from ccpdml.metrics.search import nearest
+from ccpdml.metrics.knn import nearest
 from ccpdml.metrics.summary import summarize
 
 __all__ = [

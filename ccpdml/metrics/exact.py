@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ccpdml.metrics import arrays, names, scoring, search
-from ccpdml.metrics import matches as matching
+from ccpdml.metrics import checks, names, scoring
+from ccpdml.metrics.knn import MAX_MEMORY_BYTES, arrays
+from ccpdml.metrics.matches import Matches
 
 
 def retrieval(
@@ -15,7 +16,7 @@ def retrieval(
     gallery: npt.ArrayLike | None = None,
     gallery_labels: npt.ArrayLike | None = None,
     recall_at: Sequence[int] = (1,),
-    max_memory_bytes: int = search.MAX_MEMORY_BYTES,
+    max_memory_bytes: int = MAX_MEMORY_BYTES,
     per_class: bool = False,
 ) -> dict:
     """Retrieval metrics of queries against a gallery, averaged over the queries that have a match.
@@ -78,7 +79,7 @@ def average(values: dict, labels: npt.ArrayLike | None = None) -> dict:
     result["num_queries"] = int(has_match.sum())
     result["num_lone_queries"] = int((~has_match).sum())
     if labels is not None:
-        labels = arrays.labels(labels, len(has_match), "labels")
+        labels = checks.labels(labels, len(has_match), "labels")
         result["per_class"] = _class_averages(scores, labels[has_match])
     return names.Scores(result)
 
@@ -89,7 +90,7 @@ def per_query(
     gallery: npt.ArrayLike | None = None,
     gallery_labels: npt.ArrayLike | None = None,
     recall_at: Sequence[int] = (1,),
-    max_memory_bytes: int = search.MAX_MEMORY_BYTES,
+    max_memory_bytes: int = MAX_MEMORY_BYTES,
     part: slice = slice(None),
 ) -> dict:
     """The metrics of `retrieval` for each query.
@@ -113,11 +114,11 @@ def per_query(
     if (gallery is None) != (gallery_labels is None):
         raise ValueError("`gallery` and `gallery_labels` must be given together. Received: one")
     query, gallery, excluded = arrays.sides(query, gallery)
-    query_labels = arrays.labels(query_labels, len(query), "query_labels")
+    query_labels = checks.labels(query_labels, len(query), "query_labels")
     if gallery_labels is None:
         gallery_labels = query_labels
-    gallery_labels = arrays.labels(gallery_labels, len(gallery), "gallery_labels")
-    matches = matching.Matches(query, gallery, excluded, query_labels, gallery_labels)
+    gallery_labels = checks.labels(gallery_labels, len(gallery), "gallery_labels")
+    matches = Matches(query, gallery, excluded, query_labels, gallery_labels)
     matches = matches.take(np.arange(len(query))[part])
     cutoffs = sorted(set(recall_at))
     values = {name: np.full(len(matches.counts), np.nan) for name in names.keys(cutoffs)}

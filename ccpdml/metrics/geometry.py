@@ -3,7 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
-from ccpdml.metrics import arrays, search
+from ccpdml.metrics import checks
+from ccpdml.metrics.knn import arrays, search
 
 
 def describe(
@@ -24,7 +25,7 @@ def describe(
     """
     description = spread(embeddings, labels, proxies, proxy_labels)
     embeddings = arrays.embeddings(embeddings, "embeddings")
-    labels = arrays.labels(labels, len(embeddings), "labels")
+    labels = checks.labels(labels, len(embeddings), "labels")
     return description | {
         "class_distance": class_distance(embeddings, labels),
         "covering_radii": covering_radii(embeddings, labels, num_centers).tolist(),
@@ -52,7 +53,7 @@ def spread(
         class). Distances are in the embedding's unit.
     """
     embeddings = arrays.embeddings(embeddings, "embeddings")
-    labels = arrays.labels(labels, len(embeddings), "labels")
+    labels = checks.labels(labels, len(embeddings), "labels")
     positive, negative = pair_distances(embeddings, labels)
     description = {
         "embedding_length": float(np.sqrt((embeddings.astype(np.float64) ** 2).sum(axis=1).mean())),
@@ -63,7 +64,7 @@ def spread(
     }
     if proxies is not None:
         proxies = arrays.embeddings(proxies, "proxies")
-        proxy_labels = arrays.labels(proxy_labels, len(proxies), "proxy_labels")
+        proxy_labels = checks.labels(proxy_labels, len(proxies), "proxy_labels")
         if len(np.unique(proxy_labels)) < len(proxies):
             description["proxy_spread"] = pair_distances(proxies, proxy_labels)[0]
     return description

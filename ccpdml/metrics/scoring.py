@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ccpdml.metrics import scan
+from ccpdml.metrics.knn import scan
 
 
 def scores(matches, recall_at, max_memory_bytes):
@@ -16,23 +16,25 @@ def scores(matches, recall_at, max_memory_bytes):
     Returns:
         Dict of float64 [num_queries] by the keys of `names`.
     """
-    few = matches.counts < recall_at[-1]
-    reach = matches.nearest_squared_distances(few) if few.any() else None
+    # R rows are searched. Where K is larger, a first match beyond them has the rank that the count
+    # of rows within the distance of the nearest match gives.
+    deeper = matches.counts < recall_at[-1]
+    nearest = matches.nearest_squared_distances(deeper) if deeper.any() else None
     task = scan.Task(
-        matches.query, matches.gallery, matches.counts, matches.excluded, reach, recall_at[-1]
+        matches.query, matches.gallery, matches.counts, matches.excluded, nearest, recall_at[-1]
     )
     parts = [_score_block(matches, found, recall_at) for found in scan.scan(task, max_memory_bytes)]
     values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     first = values.pop("first_match")
-    unsure = np.flatnonzero(values.pop("unsure"))
-    if unsure.size:
-        first[unsure] = _first_matches(matches.take(unsure), recall_at[-1], max_memory_bytes)
+    undecided = np.flatnonzero(values.pop("undecided"))
+    if undecided.size:
+        first[undecided] = _first_matches(matches.take(undecided), recall_at[-1], max_memory_bytes)
     recalls = {f"recall_at_{k}": (first <= k).astype(np.float64) for k in recall_at}
     return values | recalls
 
 
 def _score_block(matches, found, recall_at):
-    """The metrics of one block, the rank of the first match, and whether that rank is unsure."""
+    """The metrics of one block, the rank of the first match, and whether that rank is undecided."""
     sizes = matches.counts[found.queries]
     starts = np.cumsum(sizes) - sizes
     rows = np.repeat(np.arange(len(sizes)), sizes)
@@ -41,33 +43,33 @@ def _score_block(matches, found, recall_at):
     hits_so_far = np.cumsum(hits)
     hits_so_far -= (hits_so_far - hits)[starts][rows]
     first = np.minimum.reduceat(np.where(hits, ranks, np.inf), starts)
-    first, unsure = _with_counts(first, found.closer, recall_at)
+    first, undecided = _with_counts(first, found.num_within, recall_at)
     return {
         "precision_at_1": hits[starts].astype(np.float64),
         "r_precision": np.add.reduceat(hits, starts, dtype=np.float64) / sizes,
         "map_at_r": np.add.reduceat(hits * hits_so_far / ranks, starts) / sizes,
         "first_match": first,
-        "unsure": unsure,
+        "undecided": undecided,
     }
 
 
-def _with_counts(first, closer, recall_at):
-    """Ranks of first matches beyond R, from the counts of nearer gallery rows.
+def _with_counts(first, num_within, recall_at):
+    """Ranks of first matches beyond R, from counts of the gallery rows up to them.
 
     Args:
         first: rank of the first match, inf beyond R, float64 [n].
-        closer: as `scan.Found.closer`.
+        num_within: as `scan.Found.num_within`.
         recall_at: ints; a rank matters only by which of them it reaches.
 
     Returns:
         Ranks, float64 [n], and whether the counts leave open which K they reach, bool [n].
     """
-    if closer is None:
+    if num_within is None:
         return first, np.zeros(len(first), bool)
-    least, most = closer
-    beyond = np.isinf(first) & (most > 0)  # a counted match counts itself
-    open_at = [(least < k) & (k < most) for k in recall_at]
-    return np.where(beyond, most, first), beyond & np.any(open_at, axis=0)
+    at_least, at_most = num_within
+    beyond = np.isinf(first) & (at_most > 0)  # a counted match counts itself
+    open_at = [(at_least < k) & (k < at_most) for k in recall_at]
+    return np.where(beyond, at_most, first), beyond & np.any(open_at, axis=0)
 
 
 def _first_matches(matches, depth, max_memory_bytes):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ccpdml.metrics import space
+from ccpdml.metrics.knn import space
 
 
 def first_copies(gallery, limit):

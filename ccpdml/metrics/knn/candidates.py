@@ -1,5 +1,7 @@
 """What is known about a few queries while the gallery streams past them, tile by tile."""
 
+import functools
+
 import numpy as np
 
 GROUP = 16  # the first guess of the k-th best score looks at the best of every 16
@@ -12,28 +14,34 @@ class Candidates:
         sizes: gallery rows wanted per query, int [num_rows], all >= 1.
         slack: scores that differ by less may be in the wrong order, float.
         counter: `Counter` that is shown every score that matters to it, or None.
+
+    Attributes:
+        cut_off: score at or below which a gallery row is not among the nearest, float32 [num_rows];
+            None before the first tile.
+        held: the candidates, sorted by row once `prune` was called.
+        waiting: lists of candidates since then.
     """
 
     def __init__(self, sizes, slack, counter=None):
         self.sizes, self.slack = sizes, np.float32(slack)
         self.counter = counter
-        self.floor = None
+        self.cut_off = None
         self.held = _entries([], [], [])
         self.waiting = []
 
     def see(self, scores, columns):
         """Takes float32 [num_rows, width] scores of the gallery rows `columns`, int [width]."""
-        if self.floor is None:
-            self.floor = _reached(scores, self.sizes) - self.slack
-        lowest = self.floor
+        if self.cut_off is None:
+            self.cut_off = _surely_reached(scores, self.sizes) - self.slack
+        lowest = self.cut_off
         if self.counter:
-            lowest = np.minimum(lowest, self.counter.below)
+            lowest = np.minimum(lowest, self.counter.perhaps)
         flat = np.flatnonzero(scores > lowest[:, None])
         rows, places = np.divmod(flat, scores.shape[1])
         values = scores.ravel()[flat]
         if self.counter:
             self.counter.see(rows, values)
-            high = values > self.floor[rows]
+            high = values > self.cut_off[rows]
             rows, places, values = rows[high], places[high], values[high]
         self._add(_entries(rows, columns[places], values))
 
@@ -45,8 +53,8 @@ class Candidates:
         starts = np.concatenate([[0], ends[:-1]])
         full = np.flatnonzero(ends - starts >= self.sizes)
         worst_kept = held["score"][starts[full] + self.sizes[full] - 1]
-        self.floor[full] = np.maximum(self.floor[full], worst_kept - self.slack)
-        self.held, self.waiting = held[held["score"] > self.floor[held["row"]]], []
+        self.cut_off[full] = np.maximum(self.cut_off[full], worst_kept - self.slack)
+        self.held, self.waiting = held[held["score"] > self.cut_off[held["row"]]], []
         return self.held
 
     def is_crowded(self):
@@ -60,29 +68,35 @@ class Candidates:
 
 
 class Counter:
-    """Counts gallery rows with a higher score than a given one: at least and at most.
+    """Counts the gallery rows that score higher than a given score: at least and at most so many.
 
     Args:
-        reached: the score to beat, float64 [num_rows].
+        lowest: that score of each query, float64 [num_rows].
         slack: as of `Candidates`.
-        limit: a row that is beaten more often is not counted further, int.
+        limit: a query is not counted for any further once it has surely more rows than this, int.
+
+    Attributes:
+        surely, perhaps: a row with a score above the one is surely nearer, above the other perhaps;
+            float32 [num_rows].
+        at_least, at_most: the counts so far, int [num_rows].
     """
 
-    def __init__(self, reached, slack, limit):
+    def __init__(self, lowest, slack, limit):
         self.limit = limit
-        self.above = (reached + slack).astype(np.float32)
-        self.below = (reached - slack).astype(np.float32)
-        self.least = np.zeros(len(reached), np.int64)
-        self.most = np.zeros(len(reached), np.int64)
+        self.surely = (lowest + slack).astype(np.float32)
+        self.perhaps = (lowest - slack).astype(np.float32)
+        self.at_least = np.zeros(len(lowest), np.int64)
+        self.at_most = np.zeros(len(lowest), np.int64)
 
     def see(self, rows, scores):
-        """Takes all scores above `below` so far unseen, any order; lower ones do no harm."""
-        self.most += np.bincount(rows[scores > self.below[rows]], minlength=len(self.most))
-        self.least += np.bincount(rows[scores > self.above[rows]], minlength=len(self.least))
-        self.below[self.least > self.limit] = np.inf
+        """Takes all scores above `perhaps` so far unseen, any order; lower ones do no harm."""
+        count = functools.partial(np.bincount, minlength=len(self.at_least))
+        self.at_most += count(rows[scores > self.perhaps[rows]])
+        self.at_least += count(rows[scores > self.surely[rows]])
+        self.perhaps[self.at_least > self.limit] = np.inf
 
 
-def _reached(scores, sizes):
+def _surely_reached(scores, sizes):
     """A score per row that at least `sizes` of its entries reach (-inf: not known)."""
     width = 1 if sizes.max() * 2 * GROUP > scores.shape[1] else GROUP
     num_groups = scores.shape[1] // width

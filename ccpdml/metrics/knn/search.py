@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from ccpdml.metrics import arrays, scan
+from ccpdml.metrics.knn import arrays, scan
 
 MAX_MEMORY_BYTES = 2**29
 

@@ -1,8 +1,8 @@
-"""Checks of what callers hand to the metrics."""
+"""Checks of the embeddings that are given to a search."""
 
 import numpy as np
 
-from ccpdml.metrics import space
+from ccpdml.metrics.knn import space
 
 
 def sides(query, gallery):
@@ -45,14 +45,3 @@ def embeddings(values, name):
             "with NaN or infinite values"
         )
     return values
-
-
-def labels(values, num_rows, name):
-    """`values` as [num_rows], from [num_rows] or [num_rows, 1]."""
-    values = np.asarray(values)
-    if values.shape not in ((num_rows,), (num_rows, 1)):
-        raise ValueError(
-            f"`{name}` must be [{num_rows}] or [{num_rows}, 1], a label per embedding. "
-            f"Received: {name}.shape={values.shape}"
-        )
-    return values.reshape(-1)

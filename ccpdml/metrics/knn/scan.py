@@ -1,12 +1,11 @@
-"""The exact nearest rows of a gallery, found by streaming it past blocks of queries."""
+"""The gallery passes blocks of queries, tile by tile; see the docstring of this room."""
 
 import concurrent.futures
 import dataclasses
 
 import numpy as np
 
-from ccpdml.metrics import candidates, copies, memory
-from ccpdml.metrics import space as spaces
+from ccpdml.metrics.knn import candidates, copies, memory, space
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,16 +16,16 @@ class Task:
         query, gallery: float32 [num_queries, dim], [gallery_size, dim].
         sizes: gallery rows wanted per query, int [num_queries]; at least 1, at most what is there.
         excluded: gallery index that a query must not find (itself) or -1, int [num_queries].
-        reach: squared distance per query within which to count gallery rows, float64
+        count_within: squared distance per query within which to count gallery rows, float64
             [num_queries], or None; -inf counts nothing.
-        count_limit: counts above this need not be exact, int.
+        count_limit: counts above this need not be right, int.
     """
 
     query: np.ndarray
     gallery: np.ndarray
     sizes: np.ndarray
     excluded: np.ndarray
-    reach: np.ndarray | None = None
+    count_within: np.ndarray | None = None
     count_limit: int = 0
 
 
@@ -38,22 +37,18 @@ class Found:
         queries: a slice of the queries; the next arrays are over them, each `sizes` long, joined.
         columns: gallery indices, int [num_entries].
         squared_distances: float64 [num_entries].
-        closer: least and most possible number of gallery rows nearer than `Task.reach` (the most
-            includes those as near), int [num_queries in the slice] each; None without reach.
+        num_within: how many gallery rows are nearer than `Task.count_within`, at least, and how
+            many are as near, at most: int [num_queries in the slice] each; None if not asked for.
     """
 
     queries: slice
     columns: np.ndarray
     squared_distances: np.ndarray
-    closer: tuple | None
+    num_within: tuple | None
 
 
 def scan(task, max_memory_bytes):
     """Yields `Found` for every query once, in order.
-
-    The order is that of float64 distances between the float32 embeddings. A float32 matrix product
-    only decides which rows are too far to matter, by a margin wider than its rounding error, so
-    results do not depend on block sizes, threads or the BLAS.
 
     Args:
         task: `Task`.
@@ -61,14 +56,14 @@ def scan(task, max_memory_bytes):
     """
     deepest = max(int(task.sizes.max()), min(task.count_limit, len(task.gallery)))
     plan = memory.Plan(task.sizes, deepest, task.gallery.shape, max_memory_bytes)
-    space = spaces.ScoreSpace(task.query, task.gallery)
+    score_space = space.ScoreSpace(task.query, task.gallery)
     kept = copies.first_copies(task.gallery, deepest + 1)
     with concurrent.futures.ThreadPoolExecutor(plan.num_threads) as pool:
         for batch in plan.batches():
-            groups = [_Group(task, space, blocks) for blocks in batch]
+            groups = [_Group(task, score_space, blocks) for blocks in batch]
             for start in range(0, len(kept), plan.width):
                 columns = kept[start : start + plan.width]
-                tile = space.gallery_side(task.gallery[columns])
+                tile = score_space.gallery_side(task.gallery[columns])
                 for group in groups:
                     group.see(tile, columns, pool)
             for group in groups:
@@ -78,9 +73,9 @@ def scan(task, max_memory_bytes):
 class _Group:
     """Queries that share one matrix product per tile; each thread then looks at one block."""
 
-    def __init__(self, task, space, blocks):
-        self.side = space.query_side(task.query[blocks[0].start : blocks[-1].stop])
-        self.blocks = [_Block(task, space, block) for block in blocks]
+    def __init__(self, task, score_space, blocks):
+        self.side = score_space.query_side(task.query[blocks[0].start : blocks[-1].stop])
+        self.blocks = [_Block(task, score_space, block) for block in blocks]
 
     def see(self, tile, columns, pool):
         scores = self.side @ tile.T
@@ -94,14 +89,14 @@ class _Group:
 class _Block:
     """The part of a task that one thread handles."""
 
-    def __init__(self, task, space, queries):
+    def __init__(self, task, score_space, queries):
         self.task, self.queries = task, queries
         self.sizes, self.excluded = task.sizes[queries], task.excluded[queries]
         self.counter = None
-        if task.reach is not None:
-            reached = space.scores_at(task.query[queries], task.reach[queries])
-            self.counter = candidates.Counter(reached, space.slack, task.count_limit)
-        self.candidates = candidates.Candidates(self.sizes, space.slack, self.counter)
+        if task.count_within is not None:
+            lowest = score_space.scores_at(task.query[queries], task.count_within[queries])
+            self.counter = candidates.Counter(lowest, score_space.slack, task.count_limit)
+        self.candidates = candidates.Candidates(self.sizes, score_space.slack, self.counter)
 
     def see(self, scores, columns):
         places = np.minimum(np.searchsorted(columns, self.excluded), len(columns) - 1)
@@ -113,15 +108,16 @@ class _Block:
 
     def found(self):
         held, distances = self._nearest()
-        closer = (self.counter.least, self.counter.most) if self.counter else None
-        return Found(self.queries, held["column"], distances, closer)
+        counter = self.counter
+        num_within = (counter.at_least, counter.at_most) if counter else None
+        return Found(self.queries, held["column"], distances, num_within)
 
     def _nearest(self):
         """The candidates that are nearest so far, exactly, in order; and their distances."""
         held = self.candidates.prune()
         rows, columns = held["row"], held["column"]
         query = self.task.query[self.queries]
-        distances = spaces.squared_distances(query, self.task.gallery, rows, columns)
+        distances = space.squared_distances(query, self.task.gallery, rows, columns)
         order = np.lexsort((columns, distances, rows))
         ranks = np.arange(len(rows)) - np.searchsorted(rows, rows)
         order = order[ranks < self.sizes[rows]]
