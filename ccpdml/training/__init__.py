@@ -1,4 +1,15 @@
-"""Training: the learner, its compiled inner loop, optimizers; `callbacks` is a room of its own."""
+"""Training: the learner, its compiled inner loop, optimizers; callbacks at evaluations.
+
+learner            encoder and criterion as one Keras model
+loop               several steps in one call
+gradients          weight decay, the prox term, clipping
+optimizers         one for the encoder, linked ones for the criterion
+warm_up            what learns in the first steps
+embedding          images to embeddings on every worker at once
+snapshot           copies of weights
+trained_network    training on from an encoder that a run left
+callbacks          what happens at an evaluation, a room of its own
+"""
 
 import importlib
 
