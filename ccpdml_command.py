@@ -23,7 +23,10 @@ _MORE = (
 
 def folder() -> Path:
     """Where the programs are: in the package where a wheel is installed, else beside it."""
-    (package,) = map(Path, importlib.util.find_spec("ccpdml").submodule_search_locations)
+    spec = importlib.util.find_spec("ccpdml")
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError("`ccpdml` must be installed beside its command.")
+    package = Path(spec.origin).parent
     home = package if (package / "experiments").is_dir() else package.parent
     return home / "experiments"
 
@@ -38,7 +41,8 @@ def usage() -> str:
     lines = ["usage: ccpdml PROGRAM [--flag=value ...]", ""]
     for program in PROGRAMS:
         source = path_of(program).read_text(encoding="utf-8")
-        lines.append(f"  {program:<16}{ast.get_docstring(ast.parse(source)).splitlines()[0]}")
+        about = ast.get_docstring(ast.parse(source)) or ""
+        lines.append(f"  {program:<16}{about.partition(chr(10))[0]}")
     return "\n".join([*lines, "", *_MORE])
 
 

@@ -15,7 +15,7 @@ import numbers
 import types
 import typing
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import numpy as np
 
@@ -109,8 +109,22 @@ def fits(value: Any, expected: Any) -> bool:
     expected = type(None) if expected is None else origin or expected
     if expected is Any or not isinstance(expected, type):
         return True
+    if not isinstance(value, Made):
+        return isinstance(value, expected)
+    # What a protocol asks for may be there once the object is.
+    return _is_protocol(expected) or issubclass(value.of, expected)
+
+
+def _is_protocol(expected):
+    return Protocol in getattr(expected, "__bases__", ())
+
+
+def _is_of_a_call(expected):
+    """Whether a type is a protocol of nothing but how something is called."""
     return (
-        issubclass(value.of, expected) if isinstance(value, Made) else isinstance(value, expected)
+        _is_protocol(expected)
+        and "__call__" in vars(expected)
+        and not inspect.get_annotations(expected)
     )
 
 
@@ -133,7 +147,7 @@ def spell(expected: Any) -> str:
         return f"a tuple ({', '.join(map(spell, arguments))})"
     if origin in (tuple, collections.abc.Sequence):
         return f"a tuple whose entries are each {spell(arguments[0])}"
-    if origin is collections.abc.Callable or expected is Callable:
+    if origin is collections.abc.Callable or expected is Callable or _is_of_a_call(expected):
         return "a class or function (in gin: @Name)"
     words = {bool: "True or False", int: "an integer", float: "a number", str: "a string"}
     words |= {type(None): "None"}
@@ -146,7 +160,7 @@ def declared(function: Callable) -> dict[str, Any]:
     Those of a class include its bases', which `**kwargs` may reach. Those given as text are left
     out: their names need not be there when the program runs.
     """
-    hints = {}
+    hints: dict[str, Any] = {}
     for maker in reversed(_makers(function)):
         # What a built-in class is made by has no annotations.
         own = inspect.get_annotations(inspect.unwrap(maker)) if callable(maker) else {}
@@ -194,5 +208,6 @@ def checked(function: Callable) -> Callable:
                 raise ValueError(complaint(f"{owner}.{name}", value, hints[name]))
         return function(*args, **kwargs)
 
-    call.__signature__ = signature  # Keras and gin look no further than here.
+    # Keras and gin look no further than here.
+    call.__signature__ = signature  # type: ignore[attr-defined]
     return call

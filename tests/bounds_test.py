@@ -12,6 +12,7 @@ import pytest
 from gin import config as gin_config
 
 from ccpdml import bounds, config, losses, models
+from ccpdml.data import views
 
 config.register_keras()
 CONFIGURABLES = {
@@ -79,6 +80,17 @@ def test_what_a_base_class_declares_holds_too():
     assert not bounds.fits(0, of_anchors["proxies_per_class"])
     assert not bounds.fits(5, of_anchors["normalization"])
     assert bounds.declared(dict) == {}
+
+
+def test_protocols_declare_too():
+    assert bounds.spell(models.Backbone) == bounds.spell(collections.abc.Callable)
+    assert bounds.fits(models.small_cnn, models.Backbone)
+    assert not bounds.fits("small_cnn", models.Backbone)
+    assert bounds.fits(views.Plain(), views.View)
+    assert not bounds.fits(views.Plain(), views.FixedView)
+    assert not bounds.fits(models.small_cnn, views.View)
+    # What is made of a class may get its attributes then.
+    assert bounds.fits(bounds.Made(views.Plain), views.View)
 
 
 def test_python_users_are_held_to_the_same():

@@ -1,5 +1,6 @@
 """Files for those who work on the repository: they agree with each other and with the Makefile."""
 
+import ast
 import re
 import runpy
 from pathlib import Path
@@ -97,3 +98,26 @@ def test_a_release_is_told_what_stands_in_its_way(given, expected):
     nothing = {"version": "1.2.0", "changelog": CHANGELOG, "changes": "", "tags": ["v1.1.0"]}
     found = "\n".join(obstacles(**(nothing | given)))
     assert re.search(expected, found) if expected else not found
+
+
+# Arguments of these are names that run files bind, one for each.
+MANY_ARGUMENTS = {"Experiment", "ProxyReinitialization"}
+
+
+def functions(tree, owner=""):
+    """Functions and methods at any depth: (name of the class or function around it, node)."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.FunctionDef):
+            yield owner, node
+        yield from functions(node, getattr(node, "name", owner))
+
+
+def test_a_function_fits_on_a_screen_and_a_constructor_into_a_call():
+    for path in (ROOT / "ccpdml").rglob("*.py"):
+        for owner, node in functions(ast.parse(path.read_text(encoding="utf-8"))):
+            lines = node.end_lineno - node.lineno + 1
+            lines -= len((ast.get_docstring(node, clean=False) or "").splitlines())
+            assert lines <= 45, f"{path.name}: {node.name}"
+            if owner not in MANY_ARGUMENTS:
+                arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+                assert len(arguments) <= 12, f"{path.name}: {owner}.{node.name}"

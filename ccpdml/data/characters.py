@@ -86,24 +86,8 @@ def read(
             f"{images_per_class} of {len(files)} typefaces; lower `num_classes`, `first_class` or "
             f"`images_per_class`, or add typefaces. Received: {len(order)}"
         )
-    fonts = {file: drawing.font(file) for file in files}
-    parts = [
-        _draw(chr(point), [files[i] for i in owners[point]], fonts, images_per_class, seed)
-        for point in taken
-    ]
-    _refuse_alike(parts, images_per_class, taken)
-    places = [[seed, point, j] for point in taken for j in range(images_per_class)]
-    pictures = [picture for part in parts for picture in part.values()]
-    everything = image_set.ImageSet(
-        images=_images(pictures, places, image_size, domain)[..., None],
-        labels=np.repeat(np.arange(len(taken)), images_per_class),
-        class_names=[drawing.name(chr(point)) for point in taken],
-        names=[
-            f"{drawing.name(chr(point))} in {Path(file).stem}"
-            for point, part in zip(taken, parts, strict=True)
-            for file in part
-        ],
-    )
+    drawn = _drawn({p: [files[i] for i in owners[p]] for p in taken}, images_per_class, seed)
+    everything = _image_set(drawn, image_size, domain, seed)
     half = len(taken) // 2
     return source.Source(
         development=everything.select_classes(range(half)),
@@ -157,6 +141,22 @@ def _owners(files, points, fewest):
     return {point: places for point, places in owners.items() if len(places) >= fewest}
 
 
+def _drawn(files_of, count, seed):
+    """{code point: {file: drawing}}, `count` of each, in the typefaces that `files_of` it names."""
+    fonts = {file: drawing.font(file) for files in files_of.values() for file in files}
+    drawn = {
+        point: _draw(chr(point), files, fonts, count, seed) for point, files in files_of.items()
+    }
+    few = [point for point, pictures in drawn.items() if len(pictures) < count]
+    if few:
+        raise ValueError(
+            f"Expected typefaces that draw each character in {count} ways. Received: fewer for "
+            f"{len(few)} characters, e.g. {drawing.name(chr(few[0]))}. Lower `images_per_class` or "
+            "add typefaces."
+        )
+    return drawn
+
+
 def _draw(character, files, fonts, count, seed):
     """{file: drawing} of `count` typefaces by lot, no two alike; or of fewer, if there are not."""
     different, seen = {}, set()
@@ -171,14 +171,20 @@ def _draw(character, files, fonts, count, seed):
     return different
 
 
-def _refuse_alike(parts, count, points):
-    few = [point for part, point in zip(parts, points, strict=True) if len(part) < count]
-    if few:
-        raise ValueError(
-            f"Expected typefaces that draw each character in {count} ways. Received: fewer for "
-            f"{len(few)} characters, e.g. {drawing.name(chr(few[0]))}. Lower `images_per_class` or "
-            "add typefaces."
-        )
+def _image_set(drawn, image_size, domain, seed):
+    """The drawings as images of a domain: a class for each code point, in the order given."""
+    names = [drawing.name(chr(point)) for point in drawn]
+    pictures = [picture for of_point in drawn.values() for picture in of_point.values()]
+    places = [[seed, point, j] for point, of_point in drawn.items() for j in range(len(of_point))]
+    files = [[Path(file).stem for file in of_point] for of_point in drawn.values()]
+    return image_set.ImageSet(
+        images=_images(pictures, places, image_size, domain)[..., None],
+        labels=np.repeat(np.arange(len(drawn)), [len(of_point) for of_point in drawn.values()]),
+        class_names=tuple(names),
+        names=tuple(
+            f"{name} in {stem}" for name, own in zip(names, files, strict=True) for stem in own
+        ),
+    )
 
 
 def _images(pictures, keys, size, domain):

@@ -31,18 +31,7 @@ def read(root: str | Path | None = None) -> source.Source:
     """
     file = benchmark.data_root(root)
     file = file / DEFAULT_FILE if file.is_dir() else file
-    if not file.is_file():
-        raise FileNotFoundError(
-            f"Expected an .npz file with {VECTORS[0]} [n, dim] and {CLASSES[0]} [n]. "
-            f"Received: {file}, which does not exist; set --data_root."
-        )
-    try:
-        with np.load(file, allow_pickle=False) as arrays:
-            vectors, labels = (_one_of(arrays, names) for names in (VECTORS, CLASSES))
-            split, names = (arrays.get(name) for name in ("split", "paths"))
-    except (ValueError, OSError, KeyError) as error:
-        raise ValueError(f"{file}: expected arrays without pickles. {error}") from error
-    _check(file, vectors, labels, split)
+    vectors, labels, split, names = _arrays(file)
     rule = ""
     if split is None:
         train, _, rule = folder.halves(file, labels.tolist())
@@ -65,6 +54,23 @@ def read(root: str | Path | None = None) -> source.Source:
         layout=f"{len(vectors)} vectors of {vectors.shape[1]}",
         rule=rule,
     )
+
+
+def _arrays(file):
+    """Vectors, labels, split and names; the last two are None if they are not in the file."""
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"Expected an .npz file with {VECTORS[0]} [n, dim] and {CLASSES[0]} [n]. "
+            f"Received: {file}, which does not exist; set --data_root."
+        )
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            vectors, labels = (_one_of(arrays, names) for names in (VECTORS, CLASSES))
+            split, names = (arrays.get(name) for name in ("split", "paths"))
+    except (ValueError, OSError, KeyError) as error:
+        raise ValueError(f"{file}: expected arrays without pickles. {error}") from error
+    _check(file, vectors, labels, split)
+    return vectors, labels, split, names
 
 
 def _one_of(arrays, names):

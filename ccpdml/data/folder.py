@@ -39,22 +39,11 @@ def read(root=None):
     for part, folder in parts.items():
         classes[part], others = _classes(folder)
         left_out += others
-    if "test" in parts:
-        layout = "train and test" + (" and validation" if "val" in parts else "")
-    else:
-        train, test, rule = halves(root, classes["train"])
-        classes = {
-            "train": {name: classes["train"][name] for name in train},
-            "test": {name: classes["train"][name] for name in test},
-        }
+    layout = "train and test" + (" and validation" if "val" in parts else "")
+    if "test" not in parts:
         layout = "one folder, split by class"
-    for part, found in classes.items():
-        if not found:
-            raise FileNotFoundError(
-                f"{parts.get(part, root)}: expected images in folders of their class. "
-                f"Received: none (train and test have {len(classes['train'])} and "
-                f"{len(classes['test'])} classes)"
-            )
+        classes, rule = _halved(root, classes["train"])
+    _refuse_empty(root, parts, classes)
     sets = {part: _image_set(root, found) for part, found in classes.items()}
     return Source(
         development=sets["train"],
@@ -73,6 +62,23 @@ def _parts(root):
         root, inner = inner[0], _folders(inner[0])
     parts = {PARTS[path.name.lower()]: path for path in inner if path.name.lower() in PARTS}
     return root, parts if "train" in parts else {"train": root}
+
+
+def _halved(root, classes):
+    """Classes that nobody divided as those of "train" and of "test", and the rule in words."""
+    train, test, rule = halves(root, classes)
+    names = {"train": train, "test": test}
+    return {part: {name: classes[name] for name in own} for part, own in names.items()}, rule
+
+
+def _refuse_empty(root, parts, classes):
+    for part, found in classes.items():
+        if not found:
+            raise FileNotFoundError(
+                f"{parts.get(part, root)}: expected images in folders of their class. "
+                f"Received: none (train and test have {len(classes['train'])} and "
+                f"{len(classes['test'])} classes)"
+            )
 
 
 def halves(origin, names):

@@ -1,6 +1,7 @@
 """Images with class labels, and the class-disjoint splits made of them."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
@@ -22,8 +23,8 @@ class ImageSet:
 
     images: np.ndarray
     labels: np.ndarray
-    class_names: tuple
-    names: tuple = ()
+    class_names: tuple[str, ...]
+    names: tuple[str, ...] = ()
 
     def __post_init__(self):
         images, labels = np.asarray(self.images), np.asarray(self.labels)
@@ -48,18 +49,18 @@ class ImageSet:
         return self.images.ndim > 1
 
     @property
-    def paths(self) -> np.ndarray:
+    def paths(self) -> tuple[str, ...]:
         """What to call each image: its path, or its name when there is no file; tuple of str."""
         return self.names if self.in_memory else tuple(self.images.tolist())
 
-    def select(self, indices: npt.ArrayLike) -> Self:
+    def select(self, indices: Sequence[int] | np.ndarray) -> Self:
         """The images at `indices` (int [k]) with all the classes kept."""
         names = tuple(self.names[i] for i in indices) if self.names else ()
         return dataclasses.replace(
             self, images=self.images[indices], labels=self.labels[indices], names=names
         )
 
-    def joined(self, other: Self) -> Self:
+    def joined(self, other: "ImageSet") -> "ImageSet":
         """These images and another set's, whose classes are counted on after these."""
         return ImageSet(
             images=np.concatenate([self.images, other.images]),

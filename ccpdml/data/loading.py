@@ -28,9 +28,10 @@ from ccpdml.data import (
     table,
 )
 from ccpdml.data import folds as class_folds
+from ccpdml.data.source import Reader
 
 BENCHMARKS = {b.name: b for b in (cub.BENCHMARK, cars.BENCHMARK, sop.BENCHMARK, inshop.BENCHMARK)}
-READERS = {
+READERS: dict[str, Reader] = {
     **{name: benchmark.read for name, benchmark in BENCHMARKS.items()},
     "folder": folder.read,
     "csv": table.read,

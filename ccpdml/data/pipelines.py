@@ -7,7 +7,7 @@ all cores. Either way a batch depends on (seed, step) alone.
 import contextlib
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ import tensorflow as tf
 from ccpdml.data import decoding
 from ccpdml.data.image_set import ImageSet
 from ccpdml.data.samplers import ClassBalancedSampler
+from ccpdml.data.views import View
 
 _ENDLESS = 2**40
 
@@ -46,7 +47,7 @@ def telling_unreadable_files() -> Iterator[None]:
 def training_batches(
     image_set: ImageSet,
     sampler: ClassBalancedSampler,
-    view: Callable,
+    view: View,
     seed: int = 0,
     first_step: int = 0,
     num_steps: int | None = None,
@@ -57,7 +58,7 @@ def training_batches(
     Args:
         image_set: the training images.
         sampler: object with `batch_size` and `batch(step)` -> indices, int64 [batch_size].
-        view: see `ccpdml.data.views`.
+        view: a `views.View` of the kind of images.
         seed: of the random views, int >= 0. Each image's is a function of (seed, step, slot).
         first_step: step of the first batch, int >= 0; where to go on after a stop.
         num_steps: number of batches; None is endless.
@@ -71,14 +72,7 @@ def training_batches(
         ValueError: if the shard is out of range or does not divide the batch, or if the view is
             not one of the kind of images.
     """
-    index, count = shard
-    if not 0 <= index < count or sampler.batch_size % count:
-        raise ValueError(
-            f"`shard` must be (i, n) with 0 <= i < n and n a divisor of {sampler.batch_size}. "
-            f"Received: {shard=}"
-        )
-    share = sampler.batch_size // count
-    slots = slice(index * share, (index + 1) * share)
+    slots, share = _slots(sampler.batch_size, shard)
     labels = tf.constant(image_set.labels)
 
     def draw(number):
@@ -91,9 +85,21 @@ def training_batches(
     return _finish(batches, tf.data.INFINITE_CARDINALITY if num_steps is None else num_steps)
 
 
+def _slots(batch_size, shard):
+    """Places in the batch that are a worker's (a slice), and how many they are."""
+    index, count = shard
+    if not 0 <= index < count or batch_size % count:
+        raise ValueError(
+            f"`shard` must be (i, n) with 0 <= i < n and n a divisor of {batch_size}. "
+            f"Received: {shard=}"
+        )
+    share = batch_size // count
+    return slice(index * share, (index + 1) * share), share
+
+
 def image_batches(
     image_set: ImageSet,
-    view: Callable,
+    view: View,
     batch_size: int,
     indices: npt.ArrayLike | None = None,
     seed: int = 0,
@@ -102,7 +108,7 @@ def image_batches(
 
     Args:
         image_set: the images.
-        view: see `ccpdml.data.views`.
+        view: a `views.View` of the kind of images.
         batch_size: images per batch; the last batch may be smaller.
         indices: which images, int [k]; None is all of them.
         seed: of the random views, int >= 0. Each image's is a function of (seed, position).
@@ -143,7 +149,7 @@ def _views(image_set, view, draw, num_images, batch_size):
 
     Args:
         image_set: the images.
-        view: see `ccpdml.data.views`.
+        view: a `views.View`.
         draw: function of a batch's number -> (indices int64 [b], seeds int32 [b, 2]).
         num_images: images altogether, int.
         batch_size: images in every batch but the last.
@@ -151,10 +157,11 @@ def _views(image_set, view, draw, num_images, batch_size):
     Returns:
         Dataset of (indices int64 [b], views uint8 [b, height, width, channels]).
     """
-    if getattr(view, "reads_files", not image_set.in_memory) == image_set.in_memory:
+    if not isinstance(view, View) or view.reads_files == image_set.in_memory:
         wanted = "pixels" if image_set.in_memory else "files"
         raise ValueError(
-            f"`view` must be a view of {wanted}. Received: {type(view).__name__}, which is none"
+            f"`view` must be a view of {wanted}. Received: {type(view).__name__}, which is none: "
+            f"its `reads_files` would be {not image_set.in_memory}, see `data.views.View`"
         )
     numbers = tf.data.Dataset.range(-(-num_images // batch_size))
     with tf.device("CPU:0"):

@@ -2,6 +2,8 @@
 
 import dataclasses
 import os
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -40,6 +42,24 @@ class Source:
         """{name: ImageSet} of the parts there are."""
         names = ("development", "validation", "test", "gallery")
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
+
+class Reader(Protocol):
+    """What a name of a data set stands for: a function that finds the data set on disk.
+
+    It may have options of its own, with defaults: further arguments of `data.load`.
+    """
+
+    def __call__(self, root: str | Path | None = None) -> Source:
+        """Reads lists and folders, not images.
+
+        Args:
+            root: folder that holds the data sets, or the data set itself; None is the data root.
+
+        Raises:
+            FileNotFoundError: if the data set is not there; says how to get it.
+            ValueError: if it is not laid out as it should be.
+        """
 
 
 def files(folder, paths, classes, names=None, all_classes=None):

@@ -41,27 +41,31 @@ def read(root=None):
             f"{file}: expected rows with split train and rows with split test. "
             f"Received: {len(train)} and {len(test)}"
         )
-    described = {
-        "development": _image_set(file, train),
-        "validation": _image_set(file, validation) if validation else None,
-        "rule": rule,
-    }
-    roles = _column(file, test, "role", ROLES)
+    queries, gallery = _queries_and_gallery(file, test)
+    return Source(
+        development=_image_set(file, train),
+        validation=_image_set(file, validation) if validation else None,
+        test=queries,
+        gallery=gallery,
+        rule=rule,
+        layout="no gallery" if gallery is None else "query and gallery",
+    )
+
+
+def _queries_and_gallery(file, rows):
+    """Test rows as two image sets by their roles; without roles all are queries, the other None."""
+    roles = _column(file, rows, "role", ROLES)
     if not any(roles):
-        return Source(**described, test=_image_set(file, test), layout="no gallery")
-    query = [row for row, role in zip(test, roles, strict=True) if role == "query"]
-    gallery = [row for row, role in zip(test, roles, strict=True) if role == "gallery"]
-    if not query or not gallery:
+        return _image_set(file, rows), None
+    queries = [row for row, role in zip(rows, roles, strict=True) if role == "query"]
+    gallery = [row for row, role in zip(rows, roles, strict=True) if role == "gallery"]
+    if not queries or not gallery:
         raise ValueError(
             f"{file}: expected queries and gallery images. "
-            f"Received: {len(query)} queries and {len(gallery)} gallery images"
+            f"Received: {len(queries)} queries and {len(gallery)} gallery images"
         )
-    return Source(
-        **described,
-        test=_image_set(file, query, all_classes=_labels(test)),
-        gallery=_image_set(file, gallery, all_classes=_labels(test)),
-        layout="query and gallery",
-    )
+    classes = _labels(rows)
+    return _image_set(file, queries, classes), _image_set(file, gallery, classes)
 
 
 def _column(file, rows, column, values):

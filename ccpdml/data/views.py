@@ -1,16 +1,47 @@
-"""Views: what the network gets to see of an image. Uint8 out; scaling is the model's.
+"""Views: what the network gets to see of an image. Uint8 out; scaling is the model's."""
 
-A view of pixels is called `view(images, seeds)` with uint8 [..., height, width, channels] and
-int32 [..., 2]; the leading axes may be absent (one image) or a batch. A view of a file is called
-`view(path, seed)`. `reads_files` tells them apart. Seeds are random bits in 0..2^31-1: equal
-seeds, equal views. A view of a file in which nothing is random also has `of_bytes(contents)`.
-"""
+from typing import Protocol, runtime_checkable
 
 import gin
 import tensorflow as tf
 
 from ccpdml.bounds import Count, Positive, Share, Whole, checked
 from ccpdml.data import decoding
+
+
+@runtime_checkable
+class View(Protocol):
+    """What makes a view of an image, or of each of a batch.
+
+    Attributes:
+        reads_files: whether it is called with paths, or with pixels.
+    """
+
+    reads_files: bool
+
+    def __call__(self, images: tf.Tensor, seeds: tf.Tensor, /) -> tf.Tensor:
+        """Returns views, uint8 [..., height, width, channels].
+
+        Args:
+            images: pixels, uint8 [..., height, width, channels]; the leading axes may be absent
+                (one image) or a batch. Of a view that reads files: one path, string scalar.
+            seeds: random bits in 0..2^31-1, int32 [..., 2]. Equal seeds, equal views.
+        """
+
+
+@runtime_checkable
+class FixedView(Protocol):
+    """A view of files in which nothing is random, so that their bytes are enough."""
+
+    def of_bytes(self, contents: tf.Tensor, /) -> tf.Tensor:
+        """Returns the view of the bytes of a file.
+
+        Args:
+            contents: string scalar.
+
+        Returns:
+            uint8 [height, width, channels].
+        """
 
 
 @gin.register
@@ -113,14 +144,18 @@ class RandomResizedCrop:
 
 
 class _Fixed:
-    """A view of a file in which nothing is random: all of it is `of_bytes`."""
+    """A view of a file that is `of_bytes` of it."""
 
     reads_files = True
 
-    def __call__(self, path, seed):
+    def __call__(self, path: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """The view of one file: path, scalar string; seed is not used."""
         del seed
         return self.of_bytes(tf.io.read_file(path))
+
+    def of_bytes(self, contents: tf.Tensor) -> tf.Tensor:
+        """The view of the bytes of a file (scalar string), uint8 [height, width, channels]."""
+        raise NotImplementedError
 
 
 @gin.register

@@ -1,5 +1,6 @@
 """Keras layers: normalization, pooling, the embedding head and the multi-proxy head."""
 
+from ccpdml.layers.contracts import BuiltIn
 from ccpdml.layers.heads import EmbeddingHead, MultiProxyHead
 from ccpdml.layers.normalization import (
     LipschitzNormalization,
@@ -9,6 +10,7 @@ from ccpdml.layers.normalization import (
 from ccpdml.layers.pooling import GlobalPooling
 
 __all__ = [
+    "BuiltIn",
     "EmbeddingHead",
     "GlobalPooling",
     "LipschitzNormalization",

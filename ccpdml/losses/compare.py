@@ -17,7 +17,7 @@ def compare(
     labels: tf.Tensor,
     references: tf.Tensor | None = None,
     reference_labels: tf.Tensor | None = None,
-    normalize: Callable[[tf.Tensor], tf.Tensor] = normalization.lipschitz_normalize,
+    normalize: Callable[[tf.Tensor], tf.Tensor] | None = normalization.lipschitz_normalize,
 ) -> tf.Tensor:
     """Applies a pair loss to a batch against itself or against references.
 

@@ -13,9 +13,18 @@ class WithProxies(Protocol):
 
     Attributes:
         head: the `MultiProxyHead` that owns them.
+        normalization: layer that embeddings and proxies pass before they are compared.
     """
 
     head: layers.MultiProxyHead
+    normalization: tf.keras.layers.Layer
+
+    def retire(self, proxies: tf.Tensor) -> None:
+        """Told which proxies the next problem instance replaces.
+
+        Args:
+            proxies: float [num_classes, proxies_per_class, dim], not normalized.
+        """
 
 
 @runtime_checkable

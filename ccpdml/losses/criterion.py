@@ -37,7 +37,7 @@ class Criterion(tf.keras.layers.Layer):
 
     default_normalization = layers.LipschitzNormalization
     needs_pairs = False
-    num_classes = None
+    num_classes: int | None = None
 
     def __init__(self, normalization: tf.keras.layers.Layer | None = None, **kwargs):
         super().__init__(**({"dtype": "float32", "autocast": False} | kwargs))

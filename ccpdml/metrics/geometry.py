@@ -94,7 +94,7 @@ def pair_distances(points: np.ndarray, labels: npt.ArrayLike) -> tuple[float, fl
     return _root(within.sum(), num_within), _root(total - within.sum(), num_all - num_within)
 
 
-def effective_dimensions(embeddings: npt.ArrayLike) -> float:
+def effective_dimensions(embeddings: np.ndarray) -> float:
     """Participation ratio of the variances along the principal axes: 1..dim; 0 for one point.
 
     (sum v)^2 / sum v^2 of the variances v: k if the embeddings spread evenly over k axes.
@@ -110,7 +110,7 @@ def _sums_of_classes(points, classes, sizes):
     return np.add.reduceat(in_order, np.cumsum(sizes) - sizes)
 
 
-def class_distance(embeddings: npt.ArrayLike, labels: npt.ArrayLike) -> float:
+def class_distance(embeddings: np.ndarray, labels: npt.ArrayLike) -> float:
     """Mean over classes of the distance from the class mean to the nearest other class mean."""
     names, classes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
     if len(names) == 1:
@@ -120,9 +120,7 @@ def class_distance(embeddings: npt.ArrayLike, labels: npt.ArrayLike) -> float:
     return float(distances.mean(dtype=np.float64))
 
 
-def covering_radii(
-    embeddings: npt.ArrayLike, labels: npt.ArrayLike, num_centers: int
-) -> np.ndarray:
+def covering_radii(embeddings: np.ndarray, labels: npt.ArrayLike, num_centers: int) -> np.ndarray:
     """Mean over classes of the radius that the best 1, 2, ... centers of a class need to cover it.
 
     Centers are points of the class: first the one nearest the class mean, then greedy k-center. A

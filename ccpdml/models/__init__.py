@@ -8,6 +8,7 @@ from ccpdml.models.applications import (
     resnet50_v2,
     saved_network,
 )
+from ccpdml.models.contracts import Backbone, WithPreprocess
 from ccpdml.models.encoder import build_encoder, standalone
 from ccpdml.models.feature_head import feature_head
 from ccpdml.models.inception import bn_inception
@@ -16,6 +17,8 @@ from ccpdml.models.resnet import resnet50_torch
 from ccpdml.models.small import small_cnn
 
 __all__ = [
+    "Backbone",
+    "WithPreprocess",
     "bn_inception",
     "build_encoder",
     "convnext_tiny",

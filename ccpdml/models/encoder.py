@@ -1,8 +1,7 @@
 """The encoder: what a trained run leaves behind."""
 
 import dataclasses
-from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol, runtime_checkable
 
 import gin
 import numpy as np
@@ -10,6 +9,7 @@ import tensorflow as tf
 
 from ccpdml import layers
 from ccpdml.bounds import Range, checked
+from ccpdml.models.contracts import Backbone, WithPreprocess
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,11 +35,22 @@ class TrainedHead:
             )
 
 
+@runtime_checkable
+class WithTrainedHead(Protocol):
+    """A network with the embedding head that it was trained with.
+
+    Attributes:
+        trained_head: the `TrainedHead`.
+    """
+
+    trained_head: TrainedHead
+
+
 @gin.register
 @checked
 def build_encoder(
     input_shape: tuple[int, int, int],
-    backbone: Callable[[tuple[int, int, int]], tf.keras.Model],
+    backbone: Backbone,
     embedding_size: Annotated[int, Range(2)] = 128,
     pooling: Literal["avg", "max", "both"] = "avg",
     freeze_bn: bool = False,
@@ -49,9 +60,8 @@ def build_encoder(
     Args:
         input_shape: (height, width, channels) of the preprocessed images.
         backbone: function of `input_shape` that gives a Keras model to a feature map
-            [batch, height, width, channels]. Its attribute `preprocess`, if it has one, is the
-            function that makes its input of uint8 images, and becomes the encoder's; its
-            attribute `trained_head`, if it has one, is the `TrainedHead` to go on from.
+            [batch, height, width, channels]. `preprocess` of one `WithPreprocess` becomes the
+            encoder's; the `TrainedHead` of one `WithTrainedHead` is gone on from.
         embedding_size: entries of the embedding.
         pooling: "avg", "max" or "both"; see `layers.GlobalPooling`.
         freeze_bn: whether batch normalization keeps its statistics and weights; the paper's does.
@@ -64,7 +74,7 @@ def build_encoder(
             to keep statistics that it does not have yet.
     """
     network = backbone(input_shape)
-    trained_head = getattr(network, "trained_head", None)
+    trained_head = network.trained_head if isinstance(network, WithTrainedHead) else None
     if trained_head is not None:
         trained_head.check(embedding_size, pooling)
     if freeze_bn:
@@ -76,7 +86,7 @@ def build_encoder(
     encoder = tf.keras.Model(inputs, head(features), name="encoder")
     if trained_head is not None:
         head.set_weights([trained_head.kernel])
-    encoder.preprocess = getattr(network, "preprocess", None)
+    encoder.preprocess = network.preprocess if isinstance(network, WithPreprocess) else None
     return encoder
 
 
@@ -139,8 +149,10 @@ def standalone(
         embeddings = encoder(images)
     # A layer that does nothing but cast, and names the embeddings before they are normalized.
     embeddings = tf.keras.layers.Activation("linear", dtype="float32", name="raw")(embeddings)
-    if normalization is not None:
-        embeddings = getattr(normalization, "built_in", normalization)(embeddings)
+    if isinstance(normalization, layers.BuiltIn):
+        embeddings = normalization.built_in(embeddings)
+    elif normalization is not None:
+        embeddings = normalization(embeddings)
     return tf.keras.Model(images, embeddings, name="encoder")
 
 

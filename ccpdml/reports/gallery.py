@@ -38,12 +38,7 @@ def retrieval_gallery(
         ValueError: if images are neither uint8 nor paths, or the lengths do not fit.
     """
     neighbors, labels = np.atleast_2d(neighbors), np.asarray(labels).reshape(-1)
-    queries = np.arange(len(neighbors)) if queries is None else np.asarray(queries)
-    if len(queries) != len(neighbors):
-        raise ValueError(
-            "`queries` and `neighbors` must have the same length. "
-            f"Received: {len(queries)=}, {len(neighbors)=}"
-        )
+    queries = _one_for_each(queries, neighbors)
     if gallery_images is None:
         gallery_images, gallery_labels = images, labels
     gallery_labels = np.asarray(gallery_labels).reshape(-1)
@@ -58,6 +53,17 @@ def retrieval_gallery(
             caption = name(gallery_labels[index])
             page.place(row, column, sheet.picture(gallery_images, index), caption, right)
     page.save(path)
+
+
+def _one_for_each(queries, neighbors):
+    """The queries, one for each row of neighbors; None is the first ones."""
+    queries = np.arange(len(neighbors)) if queries is None else np.asarray(queries)
+    if len(queries) != len(neighbors):
+        raise ValueError(
+            "`queries` and `neighbors` must have the same length. "
+            f"Received: {len(queries)=}, {len(neighbors)=}"
+        )
+    return queries
 
 
 def birth_gallery(lives, images, class_names, path, classes, tile_size=80):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from ccpdml import training
+from ccpdml import models, training
 from ccpdml.cluster import strategies
 from ccpdml.runs.preparation import Preparation
 from ccpdml.runs.recipe import Recipe
@@ -87,7 +87,8 @@ def _learner(prepared):
     tf.keras.mixed_precision.set_global_policy(model.precision)
     encoder = model.encoder(tuple(input_shape))
     tf.keras.mixed_precision.set_global_policy("float32")  # Each layer keeps its own.
-    preprocess = _agreed(model.preprocess, getattr(encoder, "preprocess", None))
+    own = encoder.preprocess if isinstance(encoder, models.WithPreprocess) else None
+    preprocess = _agreed(model.preprocess, own)
     learner = model.learner(encoder, criterion, preprocess=preprocess)
     learner.compile(model.optimizer(), steps_per_execution=recipe.schedule.steps_in_loop)
     _check_pairs(learner.criterion, prepared.sampler)
@@ -98,9 +99,13 @@ def pool(prepared: Preparation, learner: tf.keras.Model) -> training.PoolDraw:
     """Builds what draws the pools that proxies are picked from.
 
     Raises:
-        ValueError: if a pool has fewer images of a class than there are proxies.
+        ValueError: if the recipe has no pool, or one with fewer images of a class than there are
+            proxies.
     """
-    drawn = prepared.recipe.schedule.pool(
+    make = prepared.recipe.schedule.pool
+    if make is None:
+        raise ValueError("`train.pool` must be bound to draw pools. Received: pool=None")
+    drawn = make(
         learner,
         prepared.splits.train,
         plain_view=prepared.evaluation_view,

@@ -1,6 +1,7 @@
 """The door for gin: what `experiments/run.py` starts, from bindings to a run directory."""
 
 import dataclasses
+import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
@@ -107,9 +108,9 @@ class Experiment:
     ):
         given = {name: config.bindable(value) for name, value in locals().items() if name != "self"}
         groups = {
-            field.name: field.type(**{n: given[n] for n in _names(field.type) if n in given})
-            for field in dataclasses.fields(recipe.Recipe)
-            if field.name != "data"
+            name: group(**{n: given[n] for n in _names(group) if n in given})
+            for name, group in typing.get_type_hints(recipe.Recipe).items()
+            if name != "data"
         }
         of_data = {n: given[n] for n in _names(recipe.Data) if n in given}
         self.recipe = recipe.Recipe(data=recipe.Data(load=given["data"], **of_data), **groups)

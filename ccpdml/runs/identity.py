@@ -7,6 +7,7 @@ import hashlib
 import inspect
 import pathlib
 import types
+import typing
 from collections.abc import Iterator
 from typing import Any
 
@@ -49,9 +50,9 @@ def of(recipe: Recipe) -> dict[str, str]:
 def defaults() -> dict[str, str]:
     """What `of` says of every value that a recipe may leave out, where it does."""
     return {
-        f"{group.name}.{field.name}": told(field.default, f"{group.name}.{field.name}")
-        for group in dataclasses.fields(Recipe)
-        for field in dataclasses.fields(group.type)
+        f"{name}.{field.name}": told(field.default, f"{name}.{field.name}")
+        for name, group in typing.get_type_hints(Recipe).items()
+        for field in dataclasses.fields(group)
         if field.default is not dataclasses.MISSING
     }
 

@@ -13,18 +13,15 @@ if TYPE_CHECKING:
 FOLDER = "non_finite"
 
 
-def write(run: "Run", step: int) -> Path:
+def write(run: "Run", step: int, folder: Path) -> None:
     """Writes the batch of a step and the state of the learner before it.
 
     Args:
         run: the `Run` that it stopped.
         step: the step that failed, counted from 1.
-
-    Returns:
-        Folder with `batch.npz` (step, images, labels, indices into the training set, and paths
-        where images are files) and the checkpoint in `state/`.
+        folder: gets `batch.npz` (step, images, labels, indices into the training set, and paths
+            where images are files) and the checkpoint in `state/`; made if missing.
     """
-    folder = run.output_dir / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     run.outer.checkpoint.write_to(folder / "state")
     prepared = run.prepared
@@ -35,7 +32,6 @@ def write(run: "Run", step: int) -> Path:
     if not train.in_memory:
         arrays["paths"] = np.asarray(train.images)[indices]
     np.savez(folder / "batch.npz", **arrays)
-    return folder
 
 
 def note(folder: Path) -> str:

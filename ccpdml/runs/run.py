@@ -51,7 +51,7 @@ class Run:
             RunActiveError: if another process is at work in it.
             NonFiniteLossError: at a loss or gradient that is not finite.
         """
-        if self.run_dir is None:
+        if self.run_dir is None or self.output_dir is None:
             return self.score(self.train())
         prepared = self.prepared
         with claims.occupied(self.output_dir):
@@ -78,7 +78,9 @@ class Run:
             told = self.outer.fit(self.learner, batches, schedule.steps_per_epoch, schedule.epochs)
         except training.NonFiniteLossError as error:
             if self.output_dir:
-                error.add_note(replay.note(replay.write(self, error.step)))
+                folder = self.output_dir / replay.FOLDER
+                replay.write(self, error.step, folder)
+                error.add_note(replay.note(folder))
             raise
         return self._trained(self._history(told), time.monotonic() - started)
 

@@ -92,7 +92,7 @@ def opening(experiment: "Experiment") -> Iterator[str]:
 
 def closing(experiment: "Experiment", results: dict) -> Iterator[str]:
     """The results of an `Experiment` and what to do with them, as lines."""
-    scores = {name: results.get(name) for name in ("test", "validation") if name in results}
+    scores = {name: results[name] for name in ("test", "validation") if name in results}
     keys = metrics.names.present(results["test"])
     yield f"{'in percent':<12}" + "".join(f"{metrics.names.label(key):>8}" for key in keys)
     for part, values in scores.items():

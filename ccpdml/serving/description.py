@@ -32,7 +32,7 @@ _OF_FEATURES = {"view": "features", "preprocess": None}
 
 def describe(
     model: tf.keras.Model,
-    view: object,
+    view: views.View,
     preprocess: Callable,
     normalization: tf.keras.layers.Layer | None,
 ) -> dict:
@@ -69,11 +69,11 @@ def _of_images(view, preprocess, input_shape):
     }
 
 
-def in_numbers(view: object, preprocess: Callable, input_shape: tuple) -> dict:
+def in_numbers(view: views.FixedView, preprocess: Callable, input_shape: tuple) -> dict:
     """Says in numbers how a file becomes an encoder's input, for programs that do it themselves.
 
     Args:
-        view: object with `of_bytes`.
+        view: a view of files.
         preprocess: function of a batch of uint8 images that gives the input of the encoder.
         input_shape: (height, width, channels) of that.
 
@@ -103,8 +103,8 @@ def read(encoder_path: str | Path) -> dict:
     """
     path = Path(encoder_path).with_name(FILE_NAME)
     if not path.is_file():
-        example = {"view": {"name": "CenterCrop", "size": 227, "short_side": 256}}
-        example |= {"preprocess": "scale_to_unit_range"}
+        view = {"name": "CenterCrop", "size": 227, "short_side": 256}
+        example = {"view": view, "preprocess": "scale_to_unit_range"}
         raise FileNotFoundError(
             f"Expected {path} beside the encoder: it says how image files become its input. The "
             "command that trained the run writes it again once `results.json` is removed; for an "
@@ -134,7 +134,7 @@ def read(encoder_path: str | Path) -> dict:
     return description
 
 
-def view_of(description: dict) -> object:
+def view_of(description: dict) -> views.FixedView:
     """Builds the view that a description names.
 
     Raises:

@@ -78,33 +78,18 @@ def embed_images(
         OSError: if a file is missing, or cannot be reached or written.
     """
     output = Path(output).expanduser()
-    if min(batch_size, shard_size, len(images)) < 1 or output.suffix != ".npz":
-        raise ValueError(
-            "There must be images, `batch_size` and `shard_size` must be at least 1, and `output` "
-            f"must end in .npz. Received: {len(images)} images, {batch_size=}, {shard_size=}, "
-            f"output={str(output)!r}"
-        )
-    if output.is_dir():
-        raise FileExistsError(f"{output} is there already, a folder. Choose another output.")
+    _check(output, images, batch_size, shard_size)
     before = _read_before(output, encoder, images) if output.is_file() else None
     parts = output.with_name(output.name + ".parts")
     _refuse_others(parts, encoder.info["fingerprint"])
-    made, digests, skipped = _Made(parts, before, encoder), {}, {}
+    made = _Made(parts, before, encoder)
     known = frozenset(made.where)
-
-    def skip(seen):
-        skipped[seen.name] = seen.why
-
     with (
         _made_if_missing(parts),
         tqdm.tqdm(total=len(images), unit="image", disable=not progress) as bar,
     ):
-        for start in range(0, len(images), shard_size):
-            paths = images.paths[start : start + shard_size]
-            seen = looking.look(encoder.look, paths, made.where)
-            seen = looking.readable(seen, skip if skip_unreadable else None)
-            digests |= _embed_shard(encoder, seen, made, batch_size, bar.update)
-            bar.update(start + len(paths) - bar.n)
+        shards = looking.batches(images.paths, shard_size)
+        digests, skipped = _embed_shards(encoder, shards, made, batch_size, skip_unreadable, bar)
     if not digests:
         path, why = next(iter(skipped.items()))
         raise ValueError(f"None of the {len(images)} images can be read, e.g. {path}: {why}")
@@ -117,6 +102,17 @@ def embed_images(
         num_dropped=0 if before is None else _num_dropped(before, images.paths, digests),
         skipped=skipped,
     )
+
+
+def _check(output, images, batch_size, shard_size):
+    if min(batch_size, shard_size, len(images)) < 1 or output.suffix != ".npz":
+        raise ValueError(
+            "There must be images, `batch_size` and `shard_size` must be at least 1, and `output` "
+            f"must end in .npz. Received: {len(images)} images, {batch_size=}, {shard_size=}, "
+            f"output={str(output)!r}"
+        )
+    if output.is_dir():
+        raise FileExistsError(f"{output} is there already, a folder. Choose another output.")
 
 
 class _Made:
@@ -169,6 +165,26 @@ class _Made:
             return source
         with np.load(source) as arrays:
             return arrays["embeddings"]
+
+
+def _embed_shards(encoder, shards, made, batch_size, skip_unreadable, bar):
+    """Embeds what is not made yet, shard by shard.
+
+    Returns:
+        Tuple: digest by path, of the images that can be decoded; reason by path, of the others.
+    """
+    digests, skipped, num_seen = {}, {}, 0
+
+    def skip(seen):
+        skipped[seen.name] = seen.why
+
+    for paths in shards:
+        seen = looking.look(encoder.look, paths, made.where)
+        seen = looking.readable(seen, skip if skip_unreadable else None)
+        digests |= _embed_shard(encoder, seen, made, batch_size, bar.update)
+        num_seen += len(paths)
+        bar.update(num_seen - bar.n)
+    return digests, skipped
 
 
 def _embed_shard(encoder, seen, made, batch_size, on_progress):

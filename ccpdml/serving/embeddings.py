@@ -95,7 +95,9 @@ class Embeddings:
         Raises:
             ValueError: if these do not fit together.
         """
-        return cls(embeddings, paths, classes, {"encoder": {"fingerprint": made_with}})
+        rows, files = np.asarray(embeddings), np.asarray(paths)
+        names = np.full(len(files), "") if classes is None else np.asarray(classes)
+        return cls(rows, files, names, {"encoder": {"fingerprint": made_with}})
 
     def __len__(self):
         return len(self.paths)

@@ -1,6 +1,7 @@
 """Features of a frozen network, stored: what a head is trained on in seconds."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -56,5 +57,6 @@ def write(
         "paths": [np.array(images.paths) for images in parts.values()],
         "split": [np.full(len(images), name) for name, images in parts.items()],
     }
+    stored: dict[str, Any] = {name: np.concatenate(rows) for name, rows in arrays.items()}
     with files.replacing(path) as file:
-        np.savez(file, **{name: np.concatenate(values) for name, values in arrays.items()})
+        np.savez(file, **stored)

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from ccpdml.data import decoding
+from ccpdml.data.views import FixedView
 from ccpdml.models import keras_files
 from ccpdml.serving import description as descriptions
 from ccpdml.serving import looking
@@ -22,8 +23,7 @@ class ImageEncoder:
 
     Args:
         model: Keras model, preprocessed images -> embeddings, normalized as they are compared.
-        view: object with `of_bytes(contents)`, bytes of a file (scalar string tensor) -> uint8
-            [height, width, channels]; such as `data.views.CenterCrop`.
+        view: of files, without anything random; such as `data.views.CenterCrop`.
         preprocess: function of a batch of uint8 images that gives the input of `model`; None
             takes them as they are.
         info: what is to be said about it in files, a dict ready for JSON.
@@ -38,14 +38,15 @@ class ImageEncoder:
     def __init__(
         self,
         model: tf.keras.Model,
-        view: object,
+        view: FixedView,
         preprocess: Callable | None = None,
         info: dict | None = None,
     ):
-        if not hasattr(view, "of_bytes"):
+        if not isinstance(view, FixedView):
             raise ValueError(
-                "`view` must have `of_bytes`, as the views of files in which nothing is random: "
-                f"CenterCrop, Resize. Received: {type(view).__name__}"
+                "`view` must be a `data.views.FixedView`, which has `of_bytes` and is of files in "
+                "which nothing is random: CenterCrop, Resize. "
+                f"Received: {type(view).__name__}"
             )
         self.model, self.view = model, view
         self.preprocess = preprocess or tf.identity

@@ -78,7 +78,7 @@ def look(view: Callable, images: Iterable, known: Container = ()) -> Iterator[Se
             return dataclasses.replace(seen, why=decoding.why_undecodable(contents))
 
     with futures.ThreadPoolExecutor() as pool:
-        pending = collections.deque()
+        pending: collections.deque[futures.Future[Seen]] = collections.deque()
         try:
             for place, image in enumerate(images):
                 pending.append(pool.submit(see, place, image))

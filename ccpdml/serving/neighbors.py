@@ -78,7 +78,12 @@ def embed_queries(
             raise ValueError(f"A file of embeddings is given alone. Received: {given}")
         return read_embeddings(given[0])
     images = sources.find_images(given)
-    _check_encoder(encoder, gallery)
+    if encoder is None:
+        raise ValueError(
+            "Images to search for are embedded with the encoder of the gallery; give it (--encoder)"
+            f". Received: none; the gallery's is {_name(gallery.info['encoder'])}"
+        )
+    _check_same_encoder(encoder.info, gallery.info["encoder"])
     skipped = set()
 
     def skip(seen):
@@ -95,17 +100,6 @@ def embed_queries(
         classes=np.array(images.classes)[kept],
         info={"encoder": encoder.info},
     )
-
-
-def _check_encoder(encoder, gallery):
-    """Refuses to embed queries with nothing, or with what did not embed the gallery."""
-    theirs = gallery.info["encoder"]
-    if encoder is None:
-        raise ValueError(
-            "Images to search for are embedded with the encoder of the gallery; give it (--encoder)"
-            f". Received: none; the gallery's is {_name(theirs)}"
-        )
-    _check_same_encoder(encoder.info, theirs)
 
 
 def _check_same_encoder(queries, gallery):

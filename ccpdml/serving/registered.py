@@ -39,11 +39,13 @@ class Parameter:
     def allows(self, value: object) -> bool:
         """Whether a value out of a file is of the type and in the range."""
         types = (int, float) if self.type is float else (self.type,)
-        return type(value) in types and self.lowest <= value <= self.highest
+        if type(value) not in types or not isinstance(value, (int, float)):
+            return False
+        return self.lowest <= value <= self.highest
 
 
 @dataclasses.dataclass(frozen=True)
-class View:
+class RegisteredView:
     """A class of views that files may name.
 
     Attributes:
@@ -54,13 +56,13 @@ class View:
     """
 
     name: str
-    make: Callable
-    parameters: dict
+    make: type
+    parameters: dict[str, Parameter]
     numbers: Callable | None = None
 
 
-_VIEWS = {}
-_PREPROCESSING = {}
+_VIEWS: dict[str, RegisteredView] = {}
+_PREPROCESSING: dict[str, Callable] = {}
 # What files of before the table call the same things: where these stand.
 _FORMER_NAMES = {
     "ccpdml.data.views:CenterCrop": "CenterCrop",
@@ -91,7 +93,7 @@ def register_view(
 
     def register(cls):
         _claim(name, cls, _VIEWS[name].make if name in _VIEWS else None)
-        _VIEWS[name] = View(name, cls, parameters, numbers)
+        _VIEWS[name] = RegisteredView(name, cls, parameters, numbers)
         return cls
 
     return register
@@ -117,7 +119,7 @@ def register_preprocessing(name: str) -> Callable[[Callable], Callable]:
     return register
 
 
-def view(described: dict) -> object:
+def view(described: dict) -> views.FixedView:
     """Builds the view that a file describes.
 
     Args:
@@ -154,7 +156,7 @@ def preprocessing(name: str | None) -> Callable:
     return tf.identity if name is None else _found(_PREPROCESSING, name, "preprocessing")
 
 
-def entry_of(given: object) -> View | None:
+def entry_of(given: object) -> RegisteredView | None:
     """The entry of a view's class; None if it is not registered."""
     # Gin makes a subclass of the same name of what it builds.
     for entry in _VIEWS.values():

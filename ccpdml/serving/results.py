@@ -41,7 +41,7 @@ class Results:
 
     def rows(self) -> Iterator[tuple]:
         """A tuple per found image, as `COLUMNS` names them."""
-        yes_or_no, similarities = self.right.astype(int).filled(-1), self.similarities
+        yes_or_no, similarities = np.ma.filled(self.right.astype(int), -1), self.similarities
         for i, found in enumerate(self.indices):
             for rank, j in enumerate(found):
                 yield (
@@ -57,7 +57,7 @@ class Results:
 
     def table(self, max_queries: int = 10) -> Iterator[str]:
         """Lines of text for people, of a few queries: of as many classes as there can be."""
-        marks = self.right.astype(int).filled(-1)
+        marks = np.ma.filled(self.right.astype(int), -1)
         shown = spread(self.queries.classes, max_queries)
         for i in shown:
             name = self.queries.classes[i]

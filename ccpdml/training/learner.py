@@ -1,6 +1,7 @@
 """The learner: an encoder and a criterion, trained by the compiled inner loop."""
 
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 import gin
 import numpy as np
@@ -53,6 +54,8 @@ class MetricLearner(tf.keras.Model):
     Source: the paper, section 4; order of the gradient terms from the original program.
     """
 
+    train_function: loop.InnerLoop | None
+
     @checked
     def __init__(
         self,
@@ -85,9 +88,9 @@ class MetricLearner(tf.keras.Model):
         self.warm_up_steps = warm_up_steps
         self.measure = _compiled(self.criterion) if jit_compile else self.criterion
         self.loss_tracker = tf.keras.metrics.Mean(name="loss")
-        self.prox_center = None
-        self.encoder_rests_until = None
-        self.sharded_embedding = None
+        self.prox_center: Snapshot | None = None
+        self.encoder_rests_until: tf.Variable | None = None
+        self.sharded_embedding: ShardedEmbedding | None = None
         self.built = True
 
     def compile(
@@ -165,7 +168,12 @@ class MetricLearner(tf.keras.Model):
         Args:
             center: values of the encoder's trainable weights, in their order.
             weight: λ of this problem instance, float.
+
+        Raises:
+            ValueError: if there is no room for it: `add_prox` makes it.
         """
+        if self.prox_center is None:
+            raise ValueError("Call `add_prox` before `start_prox`: it makes room for the center.")
         self.prox_center.assign(center)
         self.prox_weight_in_force.assign(weight)
 
@@ -185,7 +193,13 @@ class MetricLearner(tf.keras.Model):
             self.make_train_function(force=True)
 
     def rest_encoder(self, num_steps: int) -> None:
-        """Only the criterion's weights learn in the next `num_steps` steps."""
+        """Only the criterion's weights learn in the next `num_steps` steps.
+
+        Raises:
+            ValueError: if the loop does not know of it: `add_encoder_rest` has it traced.
+        """
+        if self.encoder_rests_until is None:
+            raise ValueError("Call `add_encoder_rest` before `rest_encoder`.")
         step = tf.cast(tf.convert_to_tensor(self.optimizer.iterations), tf.int64)
         self.encoder_rests_until.assign(step + num_steps)
 
@@ -225,7 +239,7 @@ class MetricLearner(tf.keras.Model):
             x = tf.data.Dataset.from_tensor_slices(x).batch(batch_size or 32)
         return self.sharded_embedding(x)
 
-    def save(self, *args, **kwargs) -> None:
+    def save(self, *args, **kwargs) -> NoReturn:
         """Refuses, and says what is saved instead."""
         raise NotImplementedError(
             "A `MetricLearner` is an encoder and what trains it, and is not saved as one model. "
@@ -234,11 +248,11 @@ class MetricLearner(tf.keras.Model):
             "`training.Checkpoint` keeps all that training needs."
         )
 
-    def export(self, *args, **kwargs) -> None:
+    def export(self, *args, **kwargs) -> NoReturn:
         """Refuses as `save` does."""
         self.save()
 
-    def get_config(self) -> dict:
+    def get_config(self) -> NoReturn:
         """Refuses as `save` does, for whatever function of Keras asks to save it."""
         self.save()
 
@@ -310,7 +324,7 @@ class MetricLearner(tf.keras.Model):
         else:
             compat.raw(self.optimizer.iterations).assign_add(1)  # A step of the run all the same.
 
-    def make_train_function(self, force: bool = False) -> Callable:
+    def make_train_function(self, force: bool = False) -> loop.InnerLoop:
         """Installs the compiled inner loop where `fit` looks for it."""
         if self.train_function is None or force:
             self.train_function = loop.InnerLoop(self, self.steps_per_loop)

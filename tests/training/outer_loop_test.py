@@ -73,6 +73,15 @@ def test_two_of_one_name_are_refused_and_told_what_to_do(tmp_path):
         training.Checkpoint(tmp_path, [training.EarlyStopping(), training.EarlyStopping()])
 
 
+def test_a_callback_that_a_checkpoint_cannot_keep_is_told(tmp_path):
+    with pytest.raises(ValueError, match="must have `get_state`.* Received: Callback"):
+        training.Checkpoint(tmp_path, [tf.keras.callbacks.Callback()])
+    with pytest.raises(ValueError, match="`Checkpoint.restore` before `save`"):
+        training.Checkpoint(tmp_path).save()
+    assert isinstance(training.EarlyStopping(), training.Checkpointed)
+    assert not isinstance(training.Checkpoint(tmp_path), training.Checkpointed)
+
+
 def test_a_stopped_fit_goes_on_bit_for_bit_with_every_state_of_its_own(tmp_path, op_determinism):
     whole = outer_loop(tmp_path / "whole", other=training.EarlyStopping("loss", "min"))
     weights = fit(whole)

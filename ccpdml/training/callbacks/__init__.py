@@ -17,9 +17,15 @@ from ccpdml.training.callbacks.collapse_alarm import CollapseAlarm
 from ccpdml.training.callbacks.early_stopping import EarlyStopping
 from ccpdml.training.callbacks.evaluation import RetrievalEvaluation
 from ccpdml.training.callbacks.history import History, ProgressBar
-from ccpdml.training.callbacks.outer_callback import OuterCallback, Stage, StatefulCallback
+from ccpdml.training.callbacks.outer_callback import (
+    Checkpointed,
+    OuterCallback,
+    Stage,
+    Stateful,
+    StatefulCallback,
+)
 from ccpdml.training.callbacks.outer_loop import OuterLoop
-from ccpdml.training.callbacks.pool import PoolDraw
+from ccpdml.training.callbacks.pool import Pool, PoolDraw, PoolOfImages
 from ccpdml.training.callbacks.preemption import Preempted, Preemption
 from ccpdml.training.callbacks.proxy_record import ProxyRecord
 from ccpdml.training.callbacks.reinitialization import ProxyReinitialization
@@ -27,12 +33,15 @@ from ccpdml.training.callbacks.tensorboard import TensorBoardScalars
 
 __all__ = [
     "Checkpoint",
+    "Checkpointed",
     "CollapseAlarm",
     "EarlyStopping",
     "History",
     "OuterCallback",
     "OuterLoop",
+    "Pool",
     "PoolDraw",
+    "PoolOfImages",
     "Preempted",
     "Preemption",
     "ProgressBar",
@@ -40,6 +49,7 @@ __all__ = [
     "ProxyReinitialization",
     "RetrievalEvaluation",
     "Stage",
+    "Stateful",
     "StatefulCallback",
     "TensorBoardScalars",
 ]

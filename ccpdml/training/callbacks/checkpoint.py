@@ -13,7 +13,7 @@ from absl import logging
 from ccpdml import compat
 from ccpdml.bounds import Count, checked
 from ccpdml.cluster import strategies
-from ccpdml.training.callbacks.outer_callback import OuterCallback, Stage, StatefulCallback
+from ccpdml.training.callbacks.outer_callback import Checkpointed, OuterCallback, Stage
 
 
 class _PlainState(tf.train.experimental.PythonState):
@@ -42,7 +42,7 @@ class Checkpoint(OuterCallback):
     Args:
         directory: where the checkpoints go, made if missing.
         callbacks: outside of an `OuterLoop`, the callbacks of the same `fit` that have state, each
-            a `StatefulCallback` or with the methods of one.
+            `Checkpointed`, as a `StatefulCallback` is.
         every: evaluations (epochs) between two checkpoints, int; the last one always makes one.
         keep: newest checkpoints kept, int.
     """
@@ -64,9 +64,9 @@ class Checkpoint(OuterCallback):
         self.every, self.keep = every, keep
         self.num_epochs, self.num_steps_into_epoch = 0, 0
         self.step_at_epoch_begin = 0
-        self.manager = None
+        self.manager: tf.train.CheckpointManager | None = None
 
-    def own(self, callbacks: dict[str, StatefulCallback]) -> None:
+    def own(self, callbacks: dict[str, Checkpointed]) -> None:
         """Keeps the state of these callbacks, each under its name; an `OuterLoop` calls it."""
         self.owners = dict(callbacks)
 
@@ -167,7 +167,10 @@ class Checkpoint(OuterCallback):
 
         Raises:
             OSError: if it cannot be written; the one before it is kept.
+            ValueError: if nobody called `restore` before.
         """
+        if self.manager is None:
+            raise ValueError("Call `Checkpoint.restore` before `save`: it makes what is saved.")
         try:
             self.manager.save(checkpoint_number=self._step())
         except tf.errors.OpError as error:
@@ -221,6 +224,12 @@ class Checkpoint(OuterCallback):
 
 def _by_class(callbacks):
     """Callbacks by the name of their class, which no two may share."""
+    for callback in callbacks:
+        if not isinstance(callback, Checkpointed):
+            raise ValueError(
+                "`Checkpoint.callbacks` must have `get_state`, `set_state` and `trackables`, as a "
+                f"`StatefulCallback` has. Received: {type(callback).__name__}"
+            )
     owners = {type(callback).__name__: callback for callback in callbacks}
     if len(owners) < len(callbacks):
         raise ValueError(

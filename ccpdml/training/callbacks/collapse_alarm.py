@@ -24,7 +24,7 @@ class CollapseAlarm(OuterCallback):
     def __init__(self, retrieval: RetrievalEvaluation):
         super().__init__()
         self.retrieval = retrieval
-        self.sounding = set()
+        self.sounding: set[str] = set()
 
     def on_epoch_end(self, epoch, logs=None):
         proxies, proxy_labels = evaluation.proxies(self.model)

@@ -57,10 +57,13 @@ class RetrievalEvaluation(OuterCallback):
         progress: whether to show a progress bar while images are embedded.
 
     Attributes:
-        embeddings: of the validation images, as last evaluated, float32 [n, dim]; or None.
+        embeddings: of the validation images, as last evaluated, float32 [n, dim]; not there before.
         gallery_embeddings: likewise, of the gallery; None if there is none.
-        query_scores: of each validation image, as of `metrics.per_query`; or None.
+        query_scores: of each validation image, as of `metrics.per_query`; not there before.
     """
+
+    embeddings: np.ndarray
+    query_scores: metrics.names.Scores
 
     stage = Stage.EVALUATION
 
@@ -79,7 +82,7 @@ class RetrievalEvaluation(OuterCallback):
         self.recall_at = tuple(recall_at)
         self.prefix = prefix
         self.progress = progress
-        self.embeddings = self.gallery_embeddings = self.query_scores = None
+        self.gallery_embeddings: np.ndarray | None = None
 
     def evaluate(self, learner: tf.keras.Model) -> dict[str, float]:
         """Returns the scores of `learner` as a dictionary, without prefix, equal on all workers."""

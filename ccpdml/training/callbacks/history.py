@@ -55,7 +55,7 @@ class ProgressBar(OuterCallback):
         super().__init__()
         self.num_steps = num_steps
         self.monitor, self.label = monitor, label
-        self.shown = {}
+        self.shown: dict[str, float] = {}
         self.bar = None
 
     def __enter__(self):

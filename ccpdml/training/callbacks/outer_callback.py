@@ -1,6 +1,7 @@
 """What a callback of the outer loop says of itself: when it acts, and what it must not forget."""
 
 import enum
+from typing import Protocol, runtime_checkable
 
 import tensorflow as tf
 
@@ -38,8 +39,27 @@ class OuterCallback(tf.keras.callbacks.Callback):
     stage = Stage.EXTRA
 
 
+@runtime_checkable
+class Stateful(Protocol):
+    """Something with a state of plain numbers, lists and dicts, which JSON can hold."""
+
+    def get_state(self) -> dict:
+        """Returns the state."""
+
+    def set_state(self, state: dict) -> None:
+        """Takes back what `get_state` gave."""
+
+
+@runtime_checkable
+class Checkpointed(Stateful, Protocol):
+    """A callback that checkpoints keep, so that a resumed run goes on with it."""
+
+    def trackables(self) -> dict:
+        """Returns variables, or objects that hold some, that belong to the state, by name."""
+
+
 class StatefulCallback(OuterCallback):
-    """A callback whose state is kept in checkpoints, so that a resumed run goes on with it."""
+    """Base of the callbacks that are `Checkpointed`, and know their place among others."""
 
     def get_state(self) -> dict:
         """What a checkpoint must keep beside `trackables`: plain numbers, lists and dicts."""

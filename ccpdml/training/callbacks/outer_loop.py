@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from ccpdml.training.callbacks.checkpoint import Checkpoint
 from ccpdml.training.callbacks.early_stopping import EarlyStopping
-from ccpdml.training.callbacks.outer_callback import OuterCallback, Stage, StatefulCallback
+from ccpdml.training.callbacks.outer_callback import Checkpointed, OuterCallback, Stage
 
 
 class OuterLoop:
@@ -15,7 +15,7 @@ class OuterLoop:
 
     Ours know their stages; Keras's and others' act in `Stage.EXTRA`, after the evaluation and what
     it leads to, before anything is logged or saved. Inside a stage the order given holds. If a
-    `Checkpoint` is among them it keeps the state of every `StatefulCallback` under its name.
+    `Checkpoint` is among them it keeps the state of all that are `Checkpointed` under their names.
 
         outer = OuterLoop([RetrievalEvaluation(...), EarlyStopping(), Checkpoint("runs/mine")])
         outer.fit(learner, batches, steps_per_epoch=50, epochs=60)
@@ -41,10 +41,11 @@ class OuterLoop:
         for other in [c for c in self if isinstance(c, EarlyStopping)][1:]:
             other.puts_back = False
         self.checkpoint = _only_checkpoint(self._named.values())
-        self._position = self._learner = None
+        self._position: tuple[int, int] | None = None
+        self._learner: tf.keras.Model | None = None
         if self.checkpoint is not None:
             self.checkpoint.own(
-                {n: c for n, c in self._named.items() if isinstance(c, StatefulCallback)}
+                {n: c for n, c in self._named.items() if isinstance(c, Checkpointed)}
             )
 
     def __iter__(self) -> Iterator[tf.keras.callbacks.Callback]:
@@ -87,8 +88,9 @@ class OuterLoop:
                 f"callbacks of its own. Received: another learner, {learner.name!r}"
             )
         self._learner = learner
-        self._position = (0, 0) if self.checkpoint is None else self.checkpoint.restore(learner)
-        return self._position
+        position = (0, 0) if self.checkpoint is None else self.checkpoint.restore(learner)
+        self._position = position
+        return position
 
     def fit(
         self,

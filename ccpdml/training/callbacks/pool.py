@@ -1,6 +1,6 @@
 """Pools of embeddings for the core-set."""
 
-from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 import gin
 import numpy as np
@@ -9,6 +9,29 @@ import tensorflow as tf
 from ccpdml.bounds import Count, Whole, checked
 from ccpdml.data import pipelines, samplers, views
 from ccpdml.data.image_set import ImageSet
+
+
+@runtime_checkable
+class Pool(Protocol):
+    """A function that gives candidates of every class, of which proxies are picked.
+
+    If it gives others each time it is to be `Stateful` as well: a resumed run then draws what the
+    run would have drawn that stopped.
+    """
+
+    def __call__(self) -> tf.Tensor:
+        """Returns embeddings, float [num_classes, pool_size, dim], not normalized."""
+
+
+@runtime_checkable
+class PoolOfImages(Pool, Protocol):
+    """A pool that tells which images its points are of.
+
+    Attributes:
+        drawn: rows of the training set, int [num_classes, pool_size]; None before the first pool.
+    """
+
+    drawn: np.ndarray | None
 
 
 @gin.register
@@ -41,22 +64,23 @@ class PoolDraw:
         image_set: ImageSet,
         pool_size: Count = 12,
         augmented: bool = False,
-        plain_view: Callable | None = None,
-        training_view: Callable | None = None,
+        plain_view: views.View | None = None,
+        training_view: views.View | None = None,
         batch_size: Count = 256,
         seed: Whole = 0,
     ):
-        if augmented and training_view is None:
+        view = training_view if augmented else plain_view or views.Plain()
+        if view is None:
             raise ValueError("`augmented` needs a `training_view`.")
         self.learner = learner
         self.image_set = image_set
         self.pool_size = pool_size
         self.augmented = augmented
-        self.view = training_view if augmented else plain_view or views.Plain()
+        self.view = view
         self.batch_size = batch_size
         self.seed = seed
         self.num_draws = 0
-        self.drawn = None
+        self.drawn: np.ndarray | None = None
 
     def __call__(self) -> tf.Tensor:
         """Returns the embeddings of a fresh pool, float32 [num_classes, pool_size, dim]."""

@@ -8,6 +8,7 @@ import tensorflow as tf
 from ccpdml import files
 from ccpdml.ops import coreset
 from ccpdml.training.callbacks.outer_callback import Stage, StatefulCallback
+from ccpdml.training.callbacks.pool import PoolOfImages
 from ccpdml.training.callbacks.reinitialization import ProxyReinitialization
 from ccpdml.training.snapshot import Snapshot
 
@@ -22,8 +23,8 @@ class ProxyRecord(StatefulCallback):
     instance begins with:
 
     - `step`: when they were placed, [].
-    - `images`: the image each was born from, a row of the training set; only if `draw_pool` tells
-      by an attribute `drawn`, as `PoolDraw` does.
+    - `images`: the image each was born from, a row of the training set; only if `draw_pool` is a
+      `PoolOfImages`, as `PoolDraw` is.
     - `radius`: largest distance from a pool point whose nearest proxy it is.
     - `curve`: covering radius of the best 1, 2, ... proxies of a class, mean over classes,
       [proxies_per_class].
@@ -90,9 +91,9 @@ class ProxyRecord(StatefulCallback):
             "radius": coreset.radius_of_each(placement.pool, placement.new),
             "curve": _mean_curve(placement.pool, placement.new),
         }
-        drawn = getattr(self.reinitialization.draw_pool, "drawn", None)
-        if drawn is not None:
-            arrays["images"] = np.take_along_axis(drawn, np.asarray(placement.picks), axis=1)
+        pool = self.reinitialization.draw_pool
+        if isinstance(pool, PoolOfImages):
+            arrays["images"] = np.take_along_axis(pool.drawn, np.asarray(placement.picks), axis=1)
         if placement.instance:
             arrays |= {
                 "old_moved": self._distance_from_birth(placement.old),

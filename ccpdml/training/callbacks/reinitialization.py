@@ -10,12 +10,14 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from ccpdml import losses
 from ccpdml.bounds import Count, Length, NonNegative, Share, Whole, checked
 from ccpdml.cluster import replicas
 from ccpdml.ops import coreset, distances
 from ccpdml.training.callbacks.instance_end import InstanceEnd
 from ccpdml.training.callbacks.monitor import Monitor
-from ccpdml.training.callbacks.outer_callback import Stage, StatefulCallback
+from ccpdml.training.callbacks.outer_callback import Stage, Stateful, StatefulCallback
+from ccpdml.training.callbacks.pool import Pool
 from ccpdml.training.snapshot import Snapshot
 
 
@@ -57,7 +59,8 @@ class ProxyReinitialization(StatefulCallback):
     Put it after `RetrievalEvaluation` and `EarlyStopping`: it changes what they look at.
 
     Args:
-        draw_pool: function without arguments -> embeddings float [num_classes, pool_size, dim].
+        draw_pool: a `Pool`, function without arguments -> embeddings float [num_classes,
+            pool_size, dim].
         monitor: key of the logs.
         mode: "max" or "min".
         patience: evaluations without a gain that end an instance, int; 3 in the original. None
@@ -104,7 +107,7 @@ class ProxyReinitialization(StatefulCallback):
     @checked
     def __init__(
         self,
-        draw_pool: Callable[[], tf.Tensor],
+        draw_pool: Pool,
         monitor: str = "val_map_at_r",
         mode: Literal["max", "min"] = "max",
         patience: Count | None = 3,
@@ -139,7 +142,7 @@ class ProxyReinitialization(StatefulCallback):
 
     def set_model(self, model):
         super().set_model(model)
-        if not hasattr(model.criterion, "head"):
+        if not isinstance(model.criterion, losses.WithProxies):
             raise ValueError(
                 "`ProxyReinitialization` needs a criterion with proxies (a `head`), such as "
                 f"`ChanceConstrainedLoss`. Received: {type(model.criterion).__name__}"
@@ -254,7 +257,7 @@ class ProxyReinitialization(StatefulCallback):
     def get_state(self) -> dict:
         """What a checkpoint must keep beside the best weights."""
         state = {**self.end.get_state(), "instance": self.instance}
-        if hasattr(self.draw_pool, "get_state"):
+        if isinstance(self.draw_pool, Stateful):
             state["draw_pool"] = self.draw_pool.get_state()
         return state
 
@@ -262,7 +265,7 @@ class ProxyReinitialization(StatefulCallback):
         """Takes back what `get_state` gave."""
         self.end.set_state(state)
         self.instance = state["instance"]
-        if "draw_pool" in state:
+        if isinstance(self.draw_pool, Stateful):
             self.draw_pool.set_state(state["draw_pool"])
 
     def trackables(self) -> dict:

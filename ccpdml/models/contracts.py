@@ -1,0 +1,30 @@
+"""What a backbone is, and what the network that it gives may say of itself, as types."""
+
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
+
+import tensorflow as tf
+
+
+@runtime_checkable
+class Backbone(Protocol):
+    """A function that gives a network from images to a feature map."""
+
+    def __call__(self, input_shape: tuple[int, int, int]) -> tf.keras.Model:
+        """Returns a Keras model [batch, height, width, channels] -> feature map of rank 4.
+
+        Args:
+            input_shape: (height, width, channels) of the images.
+        """
+
+
+@runtime_checkable
+class WithPreprocess(Protocol):
+    """A Keras model that says what it wants of images.
+
+    Attributes:
+        preprocess: function of uint8 images [batch, height, width, channels] that makes its input;
+            None takes them as they are.
+    """
+
+    preprocess: Callable[[tf.Tensor], tf.Tensor] | None
