@@ -35,6 +35,7 @@ test-legacy: .venv/installed-legacy
 lint: .venv/installed
 	$(DEFAULT) -m ruff format --check .
 	$(DEFAULT) -m ruff check .
+	$(DEFAULT) -m mypy
 
 format: .venv/installed
 	$(DEFAULT) -m ruff format .

@@ -1,4 +1,4 @@
-"""Packaging of ccpdml. Tool settings (ruff, pytest) are in pyproject.toml."""
+"""Packaging of ccpdml. Tool settings (ruff, mypy, pytest) are in pyproject.toml."""
 
 import pathlib
 import re
@@ -60,6 +60,7 @@ EXTRAS = {
     # pytest-xdist: two workers, two cores. setuptools: builds the wheel that the tests inspect.
     "dev": {
         **EXPORT,
+        "mypy": ">=2.4,<2.5",
         "pytest": ">=8.0",
         "pytest-xdist": ">=3.5",
         "ruff": ">=0.17,<0.18",

@@ -15,10 +15,11 @@ import numbers
 import types
 import typing
 from collections.abc import Callable
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Protocol, TypeVar
 
 import numpy as np
 
+Function = TypeVar("Function", bound=Callable[..., Any])
 _MOST_SHOWN = 200  # Characters of a value that is refused.
 UNKNOWN = object()
 """A value that is not known yet, such as what a function will return: everything may be it."""
@@ -154,7 +155,7 @@ def spell(expected: Any) -> str:
     return words.get(expected, f"an object (in gin: @Name()) of {expected.__name__}")
 
 
-def declared(function: Callable) -> dict[str, Any]:
+def declared(function: Callable[..., Any]) -> dict[str, Any]:
     """The annotations of the arguments of a function, or of what builds a class, by name.
 
     Those of a class include its bases', which `**kwargs` may reach. Those given as text are left
@@ -168,7 +169,7 @@ def declared(function: Callable) -> dict[str, Any]:
     return hints
 
 
-def arguments(function: Callable) -> set[str]:
+def arguments(function: Callable[..., Any]) -> set[str]:
     """Names of the arguments of a function, or of what builds a class or one of its bases."""
     return {name for maker in _makers(function) for name in inspect.signature(maker).parameters}
 
@@ -187,7 +188,7 @@ def complaint(name: str, value: Any, expected: Any) -> str:
     return f"`{name}` must be {spell(expected)}. Received: {name.split('.')[-1]}={received}"
 
 
-def checked(function: Callable) -> Callable:
+def checked(function: Function) -> Function:
     """Decorator of a function or `__init__` that refuses what its annotations do not declare.
 
     Raises:
@@ -210,4 +211,4 @@ def checked(function: Callable) -> Callable:
 
     # Keras and gin look no further than here.
     call.__signature__ = signature  # type: ignore[attr-defined]
-    return call
+    return call  # type: ignore[return-value]

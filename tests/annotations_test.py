@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import typing
 
 import pytest
 
@@ -44,6 +45,34 @@ def lacking(function):
     if not is_class and signature.return_annotation is signature.empty:
         names.append("return")
     return names
+
+
+def methods(function):
+    """The public methods of a class, its constructor and what it is called by; or the function."""
+    if not inspect.isclass(function):
+        return [function]
+    own = {name: thing for name, thing in vars(function).items() if inspect.isfunction(thing)}
+    return [m for name, m in own.items() if name in ("__init__", "__call__") or name[0] != "_"]
+
+
+def is_anything(annotation):
+    """Whether a type says nothing; of what is kept as JSON that the keys are text is enough."""
+    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    is_json = origin is dict and inner == (str, typing.Any)
+    if is_json or getattr(origin, "__module__", "").startswith("numpy"):
+        return False
+    if annotation is typing.Any:
+        return True
+    return any(is_anything(part) for part in inner if not isinstance(part, (list, str)))
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_no_public_signature_takes_or_gives_anything(room):
+    module = importlib.import_module(f"ccpdml.{room}")
+    for name, function in public_callables(module):
+        for method in methods(function):
+            for argument, annotation in inspect.get_annotations(inspect.unwrap(method)).items():
+                assert not is_anything(annotation), f"{name}: {method.__name__}({argument})"
 
 
 @pytest.mark.parametrize("room", ROOMS)

@@ -4,6 +4,9 @@ import dataclasses
 import os
 import pathlib
 from collections.abc import Callable
+from typing import Any
+
+from ccpdml.data.source import Source
 
 DEFAULT_ROOT = "~/.ccpdml/data"
 
@@ -24,8 +27,8 @@ class Layout:
     """
 
     name: str
-    markers: tuple
-    read: Callable
+    markers: tuple[str, ...]
+    read: Callable[[pathlib.Path], Source]
 
     def missing(self, folder):
         return [marker for marker in self.markers if not (folder / marker).exists()]
@@ -62,9 +65,9 @@ class Benchmark:
 
     name: str
     title: str
-    folders: tuple
-    layouts: tuple
-    published: dict
+    folders: tuple[str, ...]
+    layouts: tuple[Layout, ...]
+    published: dict[str, Any]
     home: str
     licence: str
     how_to_get: str

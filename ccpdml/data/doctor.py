@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import os
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -26,9 +27,9 @@ class Report:
     """
 
     layout: str
-    counts: dict
-    problems: tuple
-    notes: tuple
+    counts: dict[str, Any]
+    problems: tuple[str, ...]
+    notes: tuple[str, ...]
 
     def lines(self, most=20):
         """The report as lines of text, at most `most` of each kind."""

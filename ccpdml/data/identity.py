@@ -9,6 +9,7 @@ in memory, all pixels count. Where files lie does not matter: a moved data set i
 import concurrent.futures
 import hashlib
 import os
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ NUM_BYTES = 2**15
 """Of each file that is looked into: its first ones."""
 
 
-def describe(parts: dict[str, ImageSet]) -> dict:
+def describe(parts: dict[str, ImageSet]) -> dict[str, Any]:
     """Describes data that are cut into parts.
 
     Args:
@@ -44,13 +45,13 @@ def describe(parts: dict[str, ImageSet]) -> dict:
     }
 
 
-def of(splits: Splits) -> dict:
+def of(splits: Splits) -> dict[str, Any]:
     """The description of splits: what `data.load` says of them, else what they are now."""
     names = ("train", "validation", "test", "gallery")
     return splits.info.get("data") or describe({name: getattr(splits, name) for name in names})
 
 
-def differences(then: dict, now: dict) -> list[str]:
+def differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """In which parts two descriptions differ, and in what: a line each; where they lie is no
     difference."""
     lines = []
@@ -61,7 +62,7 @@ def differences(then: dict, now: dict) -> list[str]:
     return lines
 
 
-def summary(description: dict) -> str:
+def summary(description: dict[str, Any]) -> str:
     """One digest (str of 16 hexadecimal digits) of all that must be the same."""
     lines = [f"{name} {part['digest']}" for name, part in sorted(description["parts"].items())]
     return _digest(lines)

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -105,7 +105,7 @@ class Splits:
     validation: ImageSet | None
     test: ImageSet
     gallery: ImageSet | None = None
-    info: dict = dataclasses.field(default_factory=dict)
+    info: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def _check_images(images, names):

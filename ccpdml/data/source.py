@@ -3,7 +3,7 @@
 import dataclasses
 import os
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -33,9 +33,9 @@ class Source:
     validation: image_set.ImageSet | None = None
     layout: str = ""
     rule: str = ""
-    published: dict = dataclasses.field(default_factory=dict)
-    problems: tuple = ()
-    left_out: tuple = ()
+    published: dict[str, Any] = dataclasses.field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @property
     def parts(self):

@@ -1,6 +1,6 @@
 """Heads: from features to the embedding, and from the embedding to distances to proxies."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import tensorflow as tf
 
@@ -23,7 +23,7 @@ class EmbeddingHead(tf.keras.layers.Dense):
     ):
         super().__init__(embedding_size, use_bias=use_bias, **kwargs)
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         return {"embedding_size": config.pop("units")} | config
 
@@ -64,6 +64,6 @@ class MultiProxyHead(tf.keras.layers.Layer):
         measured = distances.euclidean(embeddings, self.references()[0])
         return tf.reshape(measured, [-1, self.num_classes, self.proxies_per_class])
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         config = {"num_classes": self.num_classes, "proxies_per_class": self.proxies_per_class}
         return super().get_config() | config

@@ -1,5 +1,7 @@
 """From a feature map to a feature vector."""
 
+from typing import Any
+
 import tensorflow as tf
 
 
@@ -35,5 +37,5 @@ class GlobalPooling(tf.keras.layers.Layer):
             return tf.keras.layers.Add()([average()(features), highest()(features)])
         return {"avg": average, "max": highest}[self.kind]()(features)
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"kind": self.kind}

@@ -1,5 +1,7 @@
 """The metric losses of tensorflow-addons as criteria and base losses."""
 
+from typing import Any
+
 import gin
 import tensorflow as tf
 
@@ -46,7 +48,7 @@ class AddonsLoss(Criterion):
             return tf.reduce_mean(self.function(*_off_diagonal(embeddings, labels), **options))
         return tf.reduce_mean(self.function(labels, embeddings, **options))
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"margin": self.margin}
 
 

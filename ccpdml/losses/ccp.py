@@ -1,5 +1,7 @@
 """The loss of one problem instance of CCP."""
 
+from typing import Any
+
 import gin
 import tensorflow as tf
 
@@ -90,7 +92,7 @@ class ChanceConstrainedLoss(Criterion):
         if self.extra_classes is not None:
             self.extra_classes.retire(proxies)
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         extra = self.extra_classes
         return super().get_config() | {
             "loss": tf.keras.layers.serialize(self.loss),

@@ -1,7 +1,7 @@
 """A pair loss applied to embeddings: of a batch with itself, or with references."""
 
 from collections.abc import Callable
-from typing import Self
+from typing import Any, Self
 
 import gin
 import tensorflow as tf
@@ -79,7 +79,7 @@ class BatchPairs(Criterion):
     def call(self, embeddings: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         return compare(self.loss, embeddings, labels, normalize=self.normalization)
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"loss": tf.keras.layers.serialize(self.loss)}
 
 
@@ -125,10 +125,10 @@ class InBatch(tf.keras.losses.Loss):
         """What Keras is to reduce: the value that `__call__` found."""
         return y_pred
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"loss": tf.keras.layers.serialize(self.loss)}
 
     @classmethod
-    def from_config(cls, config: dict) -> Self:
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """Rebuilds the loss with the pair loss nested in it."""
         return cls(**(config | {"loss": tf.keras.layers.deserialize(config["loss"])}))

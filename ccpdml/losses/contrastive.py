@@ -1,5 +1,7 @@
 """Contrastive losses: C1 on cosines, C2 on distances with two margins."""
 
+from typing import Any
+
 import gin
 import tensorflow as tf
 
@@ -33,7 +35,7 @@ class ContrastiveLoss(PairLoss):
         push = negative * tf.nn.relu(self.neg_margin - distances)
         return reduction.mean_of_nonzero(pull) + reduction.mean_of_nonzero(push)
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"pos_margin": self.pos_margin, "neg_margin": self.neg_margin}
 
 
@@ -63,5 +65,5 @@ class CosineContrastiveLoss(PairLoss):
         push = negative * tf.nn.relu(-distances - self.margin)
         return tf.reduce_mean(tf.reduce_sum(pull + push, axis=-1))
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"margin": self.margin}

@@ -1,6 +1,6 @@
 """What every criterion has in common."""
 
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import tensorflow as tf
@@ -68,13 +68,13 @@ class Criterion(tf.keras.layers.Layer):
             proxies: float [num_classes, proxies_per_class, dim], not normalized.
         """
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "normalization": tf.keras.layers.serialize(self.normalization)
         }
 
     @classmethod
-    def from_config(cls, config: dict) -> Self:
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """Rebuilds the criterion with the layers nested in it."""
         nested = {
             name: tf.keras.layers.deserialize(value)

@@ -1,5 +1,7 @@
 """Cross-batch memory: the batch against the embeddings of the last steps."""
 
+from typing import Any
+
 import gin
 import tensorflow as tf
 
@@ -104,7 +106,7 @@ class CrossBatchMemory(Criterion):
             positive *= tf.cast(slots[:, None] != places, positive.dtype)
         return positive * filled, negative * filled
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "loss": tf.keras.layers.serialize(self.loss),
             "memory_size": self.memory_size,

@@ -1,5 +1,7 @@
 """Hierarchical proxies: Proxy-Anchor on classes and on groups of similar classes."""
 
+from typing import Any
+
 import gin
 import tensorflow as tf
 
@@ -83,7 +85,7 @@ class HierarchicalProxyAnchorLoss(ProxyAnchorLoss):
         self.groups.assign(groups)
         return groups
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config() | {
             "num_groups": self.num_groups,
             "group_weight": self.group_weight,

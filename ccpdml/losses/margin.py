@@ -1,5 +1,7 @@
 """Margin loss: a distance that separates positive from negative pairs, fixed or learned."""
 
+from typing import Any
+
 import gin
 import tensorflow as tf
 
@@ -49,7 +51,7 @@ class MarginLoss(PairLoss):
         beta = tf.cast(tf.convert_to_tensor(self.beta), distances.dtype)
         return around_boundary(distances, positive, negative, beta, self.margin) + self.nu * beta
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "margin": self.margin,
             "beta": self.initial_beta,
@@ -108,7 +110,7 @@ class ClassMarginLoss(Criterion):
         hinges = around_boundary(distances, positive, negative, beta[:, None], self.margin)
         return hinges + self.nu * tf.reduce_mean(beta)
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         miner = None if self.miner is None else tf.keras.layers.serialize(self.miner)
         return super().get_config() | {
             "num_classes": self.num_classes,

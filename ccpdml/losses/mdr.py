@@ -1,7 +1,7 @@
 """Multi-level distance regularization."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import gin
 import tensorflow as tf
@@ -97,7 +97,7 @@ class DistanceRegularizedLoss(Criterion):
         self.running_deviation.assign(deviation)
         return mean, deviation
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "loss": tf.keras.layers.serialize(self.loss),
             "levels": self.initial_levels,

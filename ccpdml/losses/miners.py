@@ -1,6 +1,6 @@
 """Miners choose the pairs that a pair loss sees: (distances, positive, negative) -> two masks."""
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 import gin
 import tensorflow as tf
@@ -33,14 +33,14 @@ class MinedLoss(PairLoss):
     def call(self, distances: tf.Tensor, positive: tf.Tensor, negative: tf.Tensor) -> tf.Tensor:
         return self.loss(distances, *self.miner(distances, positive, negative))
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "loss": tf.keras.layers.serialize(self.loss),
             "miner": tf.keras.layers.serialize(self.miner),
         }
 
     @classmethod
-    def from_config(cls, config: dict) -> Self:
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """Rebuilds the loss and the miner."""
         nested = {name: tf.keras.layers.deserialize(config[name]) for name in ("loss", "miner")}
         return cls(**(config | nested))
@@ -83,7 +83,7 @@ class HardNegativeMiner(Miner):
         ones = tf.ones_like(columns, dtype=negative.dtype)
         return positive, negative * _count(columns, ones, tf.shape(negative))
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"num_negatives": self.num_negatives}
 
 
@@ -173,7 +173,7 @@ class DistanceWeightedMiner(Miner):
         allowed = tf.where(has_near, is_near, negative)
         return tf.where(allowed > 0.0, log_weights, -1e9)
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "embedding_size": self.embedding_size,
             "cutoff": self.cutoff,

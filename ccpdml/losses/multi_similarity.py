@@ -1,5 +1,7 @@
 """Multi-Similarity loss."""
 
+from typing import Any
+
 import gin
 import tensorflow as tf
 
@@ -38,5 +40,5 @@ class MultiSimilarityLoss(PairLoss):
         push = reduction.log_one_plus_sum_exp(self.beta * excess, negative) / self.beta
         return tf.reduce_mean(pull + push)
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"alpha": self.alpha, "beta": self.beta, "base": self.base}

@@ -1,5 +1,7 @@
 """Cross entropy over similarities."""
 
+from typing import Any
+
 import gin
 import tensorflow as tf
 
@@ -36,5 +38,5 @@ class NormalizedSoftmaxLoss(PairLoss):
         num_anchors = tf.math.count_nonzero(tf.reduce_max(positive, -1), dtype=terms.dtype)
         return tf.math.divide_no_nan(tf.reduce_sum(terms), num_anchors)
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"temperature": self.temperature}

@@ -1,5 +1,7 @@
 """Proxy-Anchor loss."""
 
+from typing import Any
+
 import gin
 import tensorflow as tf
 
@@ -43,7 +45,7 @@ class ProxyAnchorLoss(ProxyCriterion):
         cosines, positive, negative = self.similarities(embeddings, labels)
         return anchored_on_proxies(cosines, positive, negative, self.margin, self.alpha)
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"margin": self.margin, "alpha": self.alpha}
 
 

@@ -1,5 +1,7 @@
 """What every loss on proxies has in common."""
 
+from typing import Any
+
 import tensorflow as tf
 
 from ccpdml import layers
@@ -57,7 +59,7 @@ class ProxyCriterion(Criterion):
         cosines = tf.matmul(self.normalization(embeddings), proxies, transpose_b=True)
         return cosines, *masks.pairs(labels, proxy_labels)
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "num_classes": self.head.num_classes,
             "proxies_per_class": self.head.proxies_per_class,

@@ -1,5 +1,7 @@
 """ProxyNCA++: a softmax over the proxies."""
 
+from typing import Any
+
 import gin
 import tensorflow as tf
 
@@ -49,5 +51,5 @@ class ProxyNCALoss(ProxyCriterion):
         logits = (cosines - self.margin * positive) / self.temperature
         return reduction.softmax_cross_entropy(logits, positive, negative)
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"temperature": self.temperature, "margin": self.margin}

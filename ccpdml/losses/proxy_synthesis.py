@@ -1,5 +1,7 @@
 """Proxy synthesis: classes between classes, made of a sample and a proxy each."""
 
+from typing import Any
+
 import gin
 import tensorflow as tf
 
@@ -84,7 +86,7 @@ class ProxySynthesisLoss(ProxyNCALoss):
             return self.mix
         return draw_share(self.num_draws, self.seed, self.concentration)
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config() | {
             "concentration": self.concentration,
             "mix": self.mix,

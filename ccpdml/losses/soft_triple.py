@@ -1,5 +1,7 @@
 """SoftTriple loss."""
 
+from typing import Any
+
 import gin
 import tensorflow as tf
 
@@ -60,7 +62,7 @@ class SoftTripleLoss(ProxyCriterion):
             return loss
         return loss + self.tau * _mean_spread(tf.reshape(centers, [num_classes, per_class, -1]))
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "la": self.la,
             "gamma": self.gamma,

@@ -1,6 +1,7 @@
 """Synthetic classes: mixtures of two samples, and of their proxies, as classes of their own."""
 
 from collections.abc import Callable
+from typing import Any
 
 import gin
 import tensorflow as tf
@@ -91,7 +92,7 @@ class SyntheticClasses(ExtraClasses):
             return self.mix
         return draw_share(self.num_draws, self.seed, self.concentration)
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "concentration": self.concentration,
             "mix": self.mix,

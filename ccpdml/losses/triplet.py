@@ -1,5 +1,7 @@
 """Triplet loss over all triplets."""
 
+from typing import Any
+
 import gin
 import tensorflow as tf
 
@@ -36,5 +38,5 @@ class TripletLoss(PairLoss):
         violation = tf.nn.relu(to_positive[:, :, None] - distances[:, None] + self.margin)
         return reduction.mean_of_nonzero(violation * is_positive[:, :, None] * negative[:, None])
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"margin": self.margin}

@@ -1,6 +1,7 @@
 """Virtual classes: the proxies of earlier problem instances as negatives."""
 
 from collections.abc import Callable
+from typing import Any
 
 import gin
 import tensorflow as tf
@@ -77,7 +78,7 @@ class VirtualClasses(ExtraClasses):
         num_kept = tf.convert_to_tensor(self.num_kept)
         self.num_kept.assign(tf.minimum(num_kept + 1, self.num_instances))
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "num_instances": self.num_instances,
             "include_own_class": self.include_own_class,

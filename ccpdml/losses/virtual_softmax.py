@@ -1,5 +1,7 @@
 """Virtual softmax: a class that no sample belongs to and that is always in the way."""
 
+from typing import Any
+
 import gin
 import tensorflow as tf
 
@@ -46,5 +48,5 @@ class VirtualSoftmaxLoss(ProxyCriterion):
         negative = tf.concat([negative, tf.ones_like(virtual)], axis=-1)
         return tf.reduce_mean(reduction.softmax_cross_entropy(logits, positive, negative))
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"temperature": self.temperature}

@@ -9,7 +9,7 @@ LEAST_DIMENSIONS = 1.5
 LEAST_PROXY_SPREAD = 0.01  # of the distance between images of a class
 
 
-def alarms(description: dict) -> dict[str, str]:
+def alarms(description: dict[str, float]) -> dict[str, str]:
     """What is wrong with a geometry.
 
     Args:

@@ -1,6 +1,7 @@
 """P@1, P@R, MAP@R and R@K: exact, in bounded memory."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,7 @@ def retrieval(
     recall_at: Sequence[int] = (1,),
     max_memory_bytes: int = MAX_MEMORY_BYTES,
     per_class: bool = False,
-) -> dict:
+) -> dict[str, Any]:
     """Retrieval metrics of queries against a gallery, averaged over the queries that have a match.
 
     A match of a query is a gallery row of its class, R is their number, and ranks are by Euclidean
@@ -55,7 +56,7 @@ def retrieval(
     return average(values, query_labels if per_class else None)
 
 
-def average(values: dict, labels: npt.ArrayLike | None = None) -> dict:
+def average(values: dict[str, Any], labels: npt.ArrayLike | None = None) -> dict[str, Any]:
     """Averages what `per_query` returned over the queries that have a match.
 
     Args:
@@ -92,7 +93,7 @@ def per_query(
     recall_at: Sequence[int] = (1,),
     max_memory_bytes: int = MAX_MEMORY_BYTES,
     part: slice = slice(None),
-) -> dict:
+) -> dict[str, Any]:
     """The metrics of `retrieval` for each query.
 
     Several workers can each score a `part`; the parts, joined, go to `average`.

@@ -13,7 +13,7 @@ def describe(
     proxies: npt.ArrayLike | None = None,
     proxy_labels: npt.ArrayLike | None = None,
     num_centers: int = 8,
-) -> dict:
+) -> dict[str, float]:
     """The diagnostics of this module in one dictionary.
 
     Args:
@@ -37,7 +37,7 @@ def spread(
     labels: npt.ArrayLike,
     proxies: npt.ArrayLike | None = None,
     proxy_labels: npt.ArrayLike | None = None,
-) -> dict:
+) -> dict[str, float]:
     """How embeddings and proxies are spread, in time linear in their number.
 
     Args:

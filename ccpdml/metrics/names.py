@@ -26,7 +26,7 @@ def label(key: str) -> str:
     return f"R@{key.removeprefix(_RECALL)}" if is_recall else LABELS[key]
 
 
-class Scores(dict):
+class Scores(dict[str, Any]):
     """Scores by key, as the functions of `metrics` return them.
 
     MAP@R is listed under its long name, `mean_average_precision_at_r`, as other libraries have it,

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import special
 
 
-def summarize(values: Sequence[float], confidence: float = 0.95) -> dict:
+def summarize(values: Sequence[float], confidence: float = 0.95) -> dict[str, float | None]:
     """Mean, spread and confidence interval of a few scores.
 
     Args:

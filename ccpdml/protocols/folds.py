@@ -9,6 +9,7 @@ Source: the benchmark protocol of Musgrave, Belongie and Lim (2020), as the supp
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ import tqdm
 from ccpdml import metrics
 
 
-def separated(runs: Sequence[Sequence[dict]]) -> dict:
+def separated(runs: Sequence[Sequence[dict[str, Any]]]) -> dict[str, Any]:
     """Summarizes the models' own test scores: a repeat counts with the mean of its folds.
 
     Args:
@@ -50,7 +51,7 @@ def concatenated(
     gallery: Sequence[Sequence[np.ndarray]] | None = None,
     gallery_labels: npt.ArrayLike | None = None,
     max_choices: int = 81,
-) -> dict:
+) -> dict[str, Any]:
     """Summarizes the scores of concatenated models.
 
     The summary is of the R concatenations of models of one repeat. They share no model, so that

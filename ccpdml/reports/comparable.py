@@ -1,6 +1,7 @@
 """Whether something may be set beside a row of the paper's tables, and if not, why."""
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from ccpdml.reports import runs
 
@@ -17,8 +18,8 @@ FREE = {
 
 def obstacles(
     item: runs.Run | runs.CrossValidation,
-    row: dict | None,
-    settings: Callable[[str], dict] | None,
+    row: dict[str, Any] | None,
+    settings: Callable[[str], dict[str, Any]] | None,
 ) -> Iterable[str]:
     """Says what keeps a run or cross-validation from being compared.
 

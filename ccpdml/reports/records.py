@@ -2,13 +2,14 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from ccpdml.metrics import names
 
 RESULTS = "results.json"
 
 
-def read_results(path: Path) -> dict:
+def read_results(path: Path) -> dict[str, Any]:
     """Reads the `results.json` of a run or of a cross-validation.
 
     Raises:
@@ -35,7 +36,7 @@ def _has_scores(results):
     )
 
 
-def read_history(path: str | Path, is_over: bool = False) -> list[dict]:
+def read_history(path: str | Path, is_over: bool = False) -> list[dict[str, Any]]:
     """Reads the rows of `history.jsonl`, one dictionary per evaluation.
 
     Args:

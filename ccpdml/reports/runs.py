@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 from ccpdml.reports import life_cycle, records, statements
 
@@ -22,11 +23,11 @@ class Run:
 
     name: str
     directory: Path
-    results: dict
-    history: list
-    config: dict
-    figures: list
-    lives: list
+    results: dict[str, Any]
+    history: list[dict[str, Any]]
+    config: dict[str, Any]
+    figures: list[Path]
+    lives: list[life_cycle.Life]
 
     @property
     def ran(self):
@@ -48,8 +49,8 @@ class CrossValidation:
 
     name: str
     directory: Path
-    results: dict
-    runs: list
+    results: dict[str, Any]
+    runs: list[Run]
 
     @property
     def config(self):
@@ -79,12 +80,12 @@ def read(directories):
     ]
 
 
-def bindings(path: Path) -> dict:
+def bindings(path: Path) -> dict[str, Any]:
     """Bindings of a file as gin writes it, as of `bindings_of`; none if there is no such file."""
     return bindings_of(path.read_text()) if path.is_file() else {}
 
 
-def bindings_of(text: str) -> dict:
+def bindings_of(text: str) -> dict[str, Any]:
     """Bindings of a text as gin writes it, str by name; long values go on in indented lines."""
     joined = text.replace("\\\n", " ").replace("\n ", " ")
     lines = [line for line in joined.splitlines() if "=" in line and not line.startswith("#")]

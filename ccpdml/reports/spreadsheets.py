@@ -8,7 +8,7 @@ from collections.abc import Iterable
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 
 
-def comma_separated(columns: Iterable, rows: Iterable) -> str:
+def comma_separated(columns: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
     """A CSV table: str.
 
     Args:

@@ -1,6 +1,7 @@
 """What a run was, as its `results.json` states it under `ran`."""
 
 import dataclasses
+from typing import Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Statement:
 FIELDS = [field.name for field in dataclasses.fields(Statement)]
 
 
-def of(results: dict, bindings: dict) -> Statement:
+def of(results: dict[str, Any], bindings: dict[str, Any]) -> Statement:
     """What a run was.
 
     Args:

@@ -1,6 +1,7 @@
 """Results of runs beside the published ones, as rows, Markdown and CSV."""
 
 import dataclasses
+from typing import Any
 
 from ccpdml import metrics
 from ccpdml.reports import comparable, published, runs, spreadsheets
@@ -31,11 +32,11 @@ class Entry:
     dataset: str
     method: str
     dim: int | None
-    means: dict
-    margins: dict
+    means: dict[str, Any]
+    margins: dict[str, Any]
     count: int
-    obstacles: tuple
-    published: dict | None
+    obstacles: tuple[str, ...]
+    published: dict[str, Any] | None
 
     @property
     def difference(self):

@@ -4,6 +4,7 @@ import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 from absl import logging
@@ -44,9 +45,9 @@ def occupied(output_dir: str | Path) -> Iterator[None]:
 def settle(
     run_dir: str | Path,
     output_dir: str | Path,
-    data: dict,
+    data: dict[str, Any],
     strategy: tf.distribute.Strategy,
-    recipe: dict | None = None,
+    recipe: dict[str, Any] | None = None,
 ) -> None:
     """As `make`, by all workers of a run, which must see the same directory."""
     make(run_dir, output_dir, data, recipe)
@@ -55,7 +56,10 @@ def settle(
 
 
 def make(
-    run_dir: str | Path, output_dir: str | Path, data: dict, recipe: dict | None = None
+    run_dir: str | Path,
+    output_dir: str | Path,
+    data: dict[str, Any],
+    recipe: dict[str, Any] | None = None,
 ) -> None:
     """Makes a run directory this configuration's and these data's own. Hold its lock meanwhile.
 
@@ -84,7 +88,9 @@ def make(
     files.write_text(Path(output_dir) / config.FILE_NAME, config.text())
 
 
-def refuse_other(run_dir: str | Path, data: dict, recipe: dict | None = None) -> None:
+def refuse_other(
+    run_dir: str | Path, data: dict[str, Any], recipe: dict[str, Any] | None = None
+) -> None:
     """Checks that a run directory is this configuration's and these data's, or nobody's.
 
     Data are told by their content (see `data.identity`): they may have moved.

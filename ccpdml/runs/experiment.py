@@ -4,7 +4,7 @@ import dataclasses
 import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import gin
 import tensorflow as tf
@@ -76,21 +76,21 @@ class Experiment:
     def __init__(
         self,
         run_dir: str | Path,
-        data: Callable = gin.REQUIRED,
-        encoder: Callable = gin.REQUIRED,
-        criterion: Callable = gin.REQUIRED,
-        optimizer: Callable = gin.REQUIRED,
+        data: Callable[[], Splits] = gin.REQUIRED,
+        encoder: Callable[[tuple[int, ...]], tf.keras.Model] = gin.REQUIRED,
+        criterion: Callable[..., tf.keras.layers.Layer] = gin.REQUIRED,
+        optimizer: Callable[[], tf.keras.optimizers.Optimizer] = gin.REQUIRED,
         steps: Count = gin.REQUIRED,
         evaluate_every: Count = gin.REQUIRED,
         classes_per_batch: Count | None = None,
         samples_per_class: Count = 4,
-        learner: Callable = training.MetricLearner,
-        preprocess: Callable | None = None,
-        training_view: Callable = views.Plain,
-        evaluation_view: Callable = views.Plain,
-        reinitialization: Callable | None = None,
-        pool: Callable | None = None,
-        early_stopping: Callable = training.EarlyStopping,
+        learner: Callable[..., training.MetricLearner] = training.MetricLearner,
+        preprocess: Callable[[tf.Tensor], tf.Tensor] | None = None,
+        training_view: Callable[[], views.View] = views.Plain,
+        evaluation_view: Callable[[], views.View] = views.Plain,
+        reinitialization: Callable[[training.Pool], training.ProxyReinitialization] | None = None,
+        pool: Callable[..., training.PoolDraw] | None = None,
+        early_stopping: Callable[[], training.EarlyStopping] = training.EarlyStopping,
         checkpoint_every: Count | None = None,
         steps_per_loop: Count | None = None,
         evaluation_batch_size: Count = 256,
@@ -100,11 +100,11 @@ class Experiment:
         strategy: Literal["auto", "default", "mirrored", "multi_worker"] = "auto",
         deterministic: bool = False,
         precision: str = "float32",
-        tensorboard: bool | Callable = True,
-        callbacks: Sequence[Callable] = (),
-        sampler: Callable = samplers.ClassBalancedSampler,
-        evaluation: Callable = training.RetrievalEvaluation,
-        checkpoint: Callable = training.Checkpoint,
+        tensorboard: bool | Callable[[Path], tf.keras.callbacks.Callback] = True,
+        callbacks: Sequence[Callable[[], tf.keras.callbacks.Callback]] = (),
+        sampler: Callable[..., samplers.ClassBalancedSampler] = samplers.ClassBalancedSampler,
+        evaluation: Callable[..., training.RetrievalEvaluation] = training.RetrievalEvaluation,
+        checkpoint: Callable[..., training.Checkpoint] = training.Checkpoint,
     ):
         given = {name: config.bindable(value) for name, value in locals().items() if name != "self"}
         groups = {
@@ -171,7 +171,7 @@ class Experiment:
             return "where a run stopped, which goes on"
         return "a new run"
 
-    def run(self) -> dict:
+    def run(self) -> dict[str, Any]:
         """Trains, or goes on where a run stopped, and returns the results.
 
         The results of a finished run are read; nothing is trained or written.

@@ -1,6 +1,7 @@
 """What a run has become: values, and none of the objects that trained."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -24,11 +25,11 @@ class Trained:
     """
 
     encoder: tf.keras.Model
-    description: dict
+    description: dict[str, Any]
     ran: Statement
     best_step: int
     steps: int
-    history: list
+    history: list[dict[str, Any]]
     seconds: float
 
 
@@ -43,8 +44,8 @@ class Scored:
         gallery: likewise of the gallery; None where queries are searched among themselves.
     """
 
-    scores: dict
-    query_scores: dict
+    scores: dict[str, Any]
+    query_scores: dict[str, Any]
     query: np.ndarray
     gallery: np.ndarray | None
 
@@ -67,9 +68,9 @@ class Finished:
 
     trained: Trained
     splits: Splits
-    data: dict
+    data: dict[str, Any]
     selected_on: str
     test: Scored
-    validation: dict | None
+    validation: dict[str, Any] | None
     train_embeddings: np.ndarray
-    proxies: tuple
+    proxies: tuple[np.ndarray | None, np.ndarray | None]

@@ -62,7 +62,7 @@ def _fields(group, place) -> Iterator[tuple[str, str]]:
         yield field.name, told(getattr(group, field.name), f"{place}.{field.name}")
 
 
-def told(value: Any, place: str, inside: tuple = ()) -> str:
+def told(value: Any, place: str, inside: tuple[object, ...] = ()) -> str:
     """Describes one value.
 
     Args:

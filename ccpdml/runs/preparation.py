@@ -93,9 +93,10 @@ class Preparation:
 
     def selection(self) -> RetrievalEvaluation:
         """Builds the evaluation whose scores choose the best weights."""
-        if self.recipe.data.select_on == "test":
+        validation = self.splits.validation
+        if validation is None:  # Selected on test classes: `_check_selection`.
             return self.evaluation(self.splits.test, self.splits.gallery)
-        return self.evaluation(self.splits.validation)
+        return self.evaluation(validation)
 
 
 def _check_selection(select_on, splits):

@@ -2,11 +2,15 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Literal
+
+import tensorflow as tf
 
 from ccpdml import bounds, training
 from ccpdml.bounds import Count, Seed
 from ccpdml.data import samplers, views
+from ccpdml.data.image_set import Splits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,9 +37,9 @@ class Data(_Group):
         select_on: "validation" or "test" classes choose the best weights.
     """
 
-    load: Callable
-    training_view: Callable = views.Plain
-    evaluation_view: Callable = views.Plain
+    load: Callable[[], Splits]
+    training_view: Callable[[], views.View] = views.Plain
+    evaluation_view: Callable[[], views.View] = views.Plain
     select_on: Literal["validation", "test"] = "validation"
 
 
@@ -52,11 +56,11 @@ class Model(_Group):
         precision: "float32" or "mixed_bfloat16"; from the embedding on all is float32.
     """
 
-    encoder: Callable
-    criterion: Callable
-    optimizer: Callable
-    learner: Callable = training.MetricLearner
-    preprocess: Callable | None = None
+    encoder: Callable[[tuple[int, ...]], tf.keras.Model]
+    criterion: Callable[..., tf.keras.layers.Layer]
+    optimizer: Callable[[], tf.keras.optimizers.Optimizer]
+    learner: Callable[..., training.MetricLearner] = training.MetricLearner
+    preprocess: Callable[[tf.Tensor], tf.Tensor] | None = None
     precision: str = "float32"
 
     def __post_init__(self):
@@ -83,7 +87,7 @@ class Batches(_Group):
 
     classes_per_batch: Count | None = None
     samples_per_class: Count = 4
-    sampler: Callable = samplers.ClassBalancedSampler
+    sampler: Callable[..., samplers.ClassBalancedSampler] = samplers.ClassBalancedSampler
     evaluation_batch_size: Count = 256
 
 
@@ -108,11 +112,11 @@ class Schedule(_Group):
     steps: Count
     evaluate_every: Count
     steps_per_loop: Count | None = None
-    evaluation: Callable = training.RetrievalEvaluation
-    early_stopping: Callable = training.EarlyStopping
-    reinitialization: Callable | None = None
-    pool: Callable | None = None
-    callbacks: Sequence[Callable] = ()
+    evaluation: Callable[..., training.RetrievalEvaluation] = training.RetrievalEvaluation
+    early_stopping: Callable[[], training.EarlyStopping] = training.EarlyStopping
+    reinitialization: Callable[[training.Pool], training.ProxyReinitialization] | None = None
+    pool: Callable[..., training.PoolDraw] | None = None
+    callbacks: Sequence[Callable[[], tf.keras.callbacks.Callback]] = ()
     recall_at: Sequence[Count] = (2, 4, 8)
     seed: Seed = 0
 
@@ -157,9 +161,9 @@ class Machine(_Group):
 
     strategy: Literal["auto", "default", "mirrored", "multi_worker"] = "auto"
     deterministic: bool = False
-    checkpoint: Callable = training.Checkpoint
+    checkpoint: Callable[..., training.Checkpoint] = training.Checkpoint
     checkpoint_every: Count | None = None
-    tensorboard: bool | Callable = True
+    tensorboard: bool | Callable[[Path], tf.keras.callbacks.Callback] = True
 
 
 @dataclasses.dataclass(frozen=True)

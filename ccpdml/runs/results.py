@@ -4,6 +4,7 @@ import dataclasses
 import json
 import platform
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -26,7 +27,7 @@ def are_in(run_dir: str | Path) -> bool:
     return (Path(run_dir) / FILE_NAME).exists()
 
 
-def read(run_dir: str | Path) -> dict:
+def read(run_dir: str | Path) -> dict[str, Any]:
     """The results of a finished run, as `write` returned them.
 
     Raises:
@@ -35,7 +36,7 @@ def read(run_dir: str | Path) -> dict:
     return records.read_results(Path(run_dir) / FILE_NAME)
 
 
-def write(finished: Finished, run_dir: str | Path) -> dict:
+def write(finished: Finished, run_dir: str | Path) -> dict[str, Any]:
     """Fills the directory of a run.
 
     Args:
@@ -57,14 +58,14 @@ def write(finished: Finished, run_dir: str | Path) -> dict:
     return write_scores(finished, run_dir)
 
 
-def write_encoder(encoder: tf.keras.Model, about: dict, run_dir: str | Path) -> None:
+def write_encoder(encoder: tf.keras.Model, about: dict[str, Any], run_dir: str | Path) -> None:
     """Writes `encoder.keras`, and what `encoder.json` says about it."""
     with files.filling(run_dir) as folder:
         encoder.save(folder / ENCODER)
         description.write(folder / description.FILE_NAME, about)
 
 
-def write_scores(finished: Finished, run_dir: str | Path, draw: bool = True) -> dict:
+def write_scores(finished: Finished, run_dir: str | Path, draw: bool = True) -> dict[str, Any]:
     """The rest of `write`; `draw` says whether figures are drawn: one worker is enough."""
     run_dir = Path(run_dir)
     results = of(finished)
@@ -77,7 +78,7 @@ def write_scores(finished: Finished, run_dir: str | Path, draw: bool = True) -> 
     return results
 
 
-def of(finished: Finished) -> dict:
+def of(finished: Finished) -> dict[str, Any]:
     """What `results.json` says of a run."""
     trained, splits = finished.trained, finished.splits
     ran = trained.ran

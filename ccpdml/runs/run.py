@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 from absl import logging
@@ -109,7 +110,7 @@ class Run:
             seconds=seconds,
         )
 
-    def standalone(self) -> tuple[tf.keras.Model, dict]:
+    def standalone(self) -> tuple[tf.keras.Model, dict[str, Any]]:
         """The encoder as it is, as a model of its own, and how an image becomes its input."""
         normalization = self.learner.criterion.normalization
         encoder = models.standalone(self.learner.encoder, normalization)

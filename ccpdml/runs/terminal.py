@@ -8,7 +8,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 import tqdm
@@ -90,7 +90,7 @@ def opening(experiment: "Experiment") -> Iterator[str]:
     yield f"directory  {experiment.run_dir}, {experiment.state}"
 
 
-def closing(experiment: "Experiment", results: dict) -> Iterator[str]:
+def closing(experiment: "Experiment", results: dict[str, Any]) -> Iterator[str]:
     """The results of an `Experiment` and what to do with them, as lines."""
     scores = {name: results[name] for name in ("test", "validation") if name in results}
     keys = metrics.names.present(results["test"])

@@ -14,8 +14,8 @@ programs that do it themselves; it is not read back.
 
 import inspect
 import json
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -33,9 +33,9 @@ _OF_FEATURES = {"view": "features", "preprocess": None}
 def describe(
     model: tf.keras.Model,
     view: views.View,
-    preprocess: Callable,
+    preprocess: registered.Preprocessing,
     normalization: tf.keras.layers.Layer | None,
-) -> dict:
+) -> dict[str, Any]:
     """Describes how the encoder of a run is to be used.
 
     Args:
@@ -69,7 +69,9 @@ def _of_images(view, preprocess, input_shape):
     }
 
 
-def in_numbers(view: views.FixedView, preprocess: Callable, input_shape: tuple) -> dict:
+def in_numbers(
+    view: views.FixedView, preprocess: registered.Preprocessing, input_shape: tuple[int, ...]
+) -> dict[str, Any]:
     """Says in numbers how a file becomes an encoder's input, for programs that do it themselves.
 
     Args:
@@ -89,12 +91,12 @@ def in_numbers(view: views.FixedView, preprocess: Callable, input_shape: tuple) 
     }
 
 
-def write(path: str | Path, description: dict) -> None:
+def write(path: str | Path, description: dict[str, Any]) -> None:
     """Writes a description from `describe` as JSON."""
     files.write_text(path, json.dumps(description, indent=1) + "\n")
 
 
-def read(encoder_path: str | Path) -> dict:
+def read(encoder_path: str | Path) -> dict[str, Any]:
     """Reads the description beside an encoder file.
 
     Raises:
@@ -134,7 +136,7 @@ def read(encoder_path: str | Path) -> dict:
     return description
 
 
-def view_of(description: dict) -> views.FixedView:
+def view_of(description: dict[str, Any]) -> views.FixedView:
     """Builds the view that a description names.
 
     Raises:
@@ -143,7 +145,7 @@ def view_of(description: dict) -> views.FixedView:
     return registered.view(description["view"])
 
 
-def preprocess_of(description: dict) -> Callable:
+def preprocess_of(description: dict[str, Any]) -> registered.Preprocessing:
     """The function that a description names; the identity where there is none.
 
     Raises:
@@ -152,7 +154,7 @@ def preprocess_of(description: dict) -> Callable:
     return registered.preprocessing(description["preprocess"])
 
 
-def written_by(description: dict) -> str:
+def written_by(description: dict[str, Any]) -> str:
     """The versions that wrote the encoder, as words."""
     return f"this one: Keras {description.get('keras', 'unknown')}"
 

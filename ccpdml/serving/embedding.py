@@ -5,6 +5,7 @@ import dataclasses
 import os
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tqdm
@@ -32,7 +33,7 @@ class Embedded:
     num_new: int
     num_kept: int
     num_dropped: int
-    skipped: dict
+    skipped: dict[str, Any]
 
     def __str__(self):
         parts = [

@@ -9,7 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -47,7 +47,7 @@ class Embeddings:
     embeddings: np.ndarray
     paths: np.ndarray
     classes: np.ndarray
-    info: dict
+    info: dict[str, Any]
     digests: np.ndarray | None = None
     root: str = ""
 
@@ -121,7 +121,7 @@ class Embeddings:
         """Where the image files are: one absolute name for each file, str [n]."""
         return locations(self.paths.tolist(), self.root)
 
-    def says(self, texts: dict, info: dict) -> bool:
+    def says(self, texts: dict[str, Any], info: dict[str, Any]) -> bool:
         """Whether `write` would write the same file, given these and called from here."""
         same = [np.array_equal(getattr(self, name), array) for name, array in texts.items()]
         here = os.path.realpath(self.root) == os.path.realpath("")
@@ -161,7 +161,7 @@ def read_embeddings(path: str | Path) -> Embeddings:
         ) from error
 
 
-def locations(paths: Iterable, root: str = "") -> np.ndarray:
+def locations(paths: Iterable[str], root: str = "") -> np.ndarray:
     """Where files are: one absolute name for each file, str [n]."""
     parts = [os.path.split(path) for path in paths]
     # By folder, of which there are few: each takes several questions to the disk.
@@ -170,7 +170,11 @@ def locations(paths: Iterable, root: str = "") -> np.ndarray:
 
 
 def write(
-    path: str | Path, embeddings: Iterable, texts: dict, info: dict, root: str | Path = ""
+    path: str | Path,
+    embeddings: Iterable[np.ndarray],
+    texts: dict[str, Any],
+    info: dict[str, Any],
+    root: str | Path = "",
 ) -> None:
     """Writes a file of embeddings in one go: it is there whole, or not at all.
 

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -26,12 +27,12 @@ class ExportError(ValueError):
 def export(
     encoder: ImageEncoder,
     directory: str | Path,
-    formats: Iterable = ("saved_model", "tflite"),
+    formats: Iterable[str] = ("saved_model", "tflite"),
     gallery: Embeddings | None = None,
     k: int | None = None,
     tolerance: float | None = None,
     version: int | None = None,
-) -> dict:
+) -> dict[str, Any]:
     """Exports an encoder and compares what came out with the encoder, on a few made-up images.
 
     Args:
@@ -128,7 +129,7 @@ def _export_one(name, encoder, service, directory, tolerance, version):
     return difference
 
 
-def sample_contents(seed: int = 0) -> list:
+def sample_contents(seed: int = 0) -> list[bytes]:
     """Bytes of a few made-up image files, JPEG and PNG of several sizes, smooth and noisy."""
     rng = np.random.default_rng(seed)
     contents = []

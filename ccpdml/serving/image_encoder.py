@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -39,8 +40,8 @@ class ImageEncoder:
         self,
         model: tf.keras.Model,
         view: FixedView,
-        preprocess: Callable | None = None,
-        info: dict | None = None,
+        preprocess: Callable[[tf.Tensor], tf.Tensor] | None = None,
+        info: dict[str, Any] | None = None,
     ):
         if not isinstance(view, FixedView):
             raise ValueError(

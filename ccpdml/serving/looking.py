@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Container, Iterable, Iterator
 from concurrent import futures
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -43,15 +44,21 @@ class Seen:
     why: str = ""
 
 
-def embed(encoder, images, batch_size: int = 64, skip: Callable | None = None) -> np.ndarray:
+Skip = Callable[[Seen], None]
+Item = TypeVar("Item")
+
+
+def embed(encoder, images, batch_size: int = 64, skip: Skip | None = None) -> np.ndarray:
     """Embeds images of any kind; see `ImageEncoder.embed` and, for `skip`, `readable`."""
     rows = [np.zeros([0, encoder.embedding_size], np.float32)]
     for batch in batches(readable(look(encoder.look, several(images)), skip), batch_size):
-        rows.append(encoder(np.stack([seen.pixels for seen in batch])))
+        rows.append(encoder(np.stack([np.asarray(seen.pixels) for seen in batch])))
     return np.concatenate(rows)
 
 
-def look(view: Callable, images: Iterable, known: Container = ()) -> Iterator[Seen]:
+def look(
+    view: Callable[[bytes], np.ndarray], images: Iterable[object], known: Container[str] = ()
+) -> Iterator[Seen]:
     """Looks at images, several at a time, in order.
 
     Args:
@@ -91,7 +98,7 @@ def look(view: Callable, images: Iterable, known: Container = ()) -> Iterator[Se
                 each.cancel()
 
 
-def readable(seen: Iterable, skip: Callable | None = None) -> Iterator[Seen]:
+def readable(seen: Iterable[Seen], skip: Skip | None = None) -> Iterator[Seen]:
     """Leaves out images that cannot be decoded.
 
     Args:
@@ -113,9 +120,9 @@ def readable(seen: Iterable, skip: Callable | None = None) -> Iterator[Seen]:
             skip(each)
 
 
-def batches(items: Iterable, batch_size: int) -> Iterator[list]:
+def batches(items: Iterable[Item], batch_size: int) -> Iterator[list[Item]]:
     """Lists of `batch_size` items, the last of which may be shorter."""
-    batch = []
+    batch: list[Item] = []
     for item in items:
         batch.append(item)
         if len(batch) == batch_size:
@@ -130,7 +137,7 @@ def digest(contents: bytes) -> str:
     return hashlib.sha256(contents).hexdigest()[:32]
 
 
-def several(images) -> Iterable:
+def several(images) -> Iterable[object]:
     """One image as a list of it, several as they are; see `content` for what an image is."""
     if _is_path(images) or isinstance(images, (bytes, Image.Image)):
         return [images]

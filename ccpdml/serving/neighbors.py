@@ -53,7 +53,7 @@ def search(queries: Embeddings, gallery: Embeddings, k: int | None = None) -> Re
 
 
 def embed_queries(
-    given: str | Path | Iterable,
+    given: str | Path | Iterable[str | Path],
     gallery: Embeddings,
     encoder: ImageEncoder | None = None,
     skip_unreadable: bool = False,

@@ -7,12 +7,16 @@ program imported itself; nothing is imported or called because a file names it.
 import dataclasses
 import inspect
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 import tensorflow as tf
 
 from ccpdml import models
 from ccpdml.data import views
 
+Preprocessing = Callable[[tf.Tensor], tf.Tensor]
+Function = TypeVar("Function", bound=Preprocessing)
+ViewClass = TypeVar("ViewClass", bound=type)
 LARGEST_SIDE = 16384  # Pixels of an image or of what it is resized to.
 
 
@@ -58,11 +62,11 @@ class RegisteredView:
     name: str
     make: type
     parameters: dict[str, Parameter]
-    numbers: Callable | None = None
+    numbers: Callable[[Any], dict[str, Any]] | None = None
 
 
 _VIEWS: dict[str, RegisteredView] = {}
-_PREPROCESSING: dict[str, Callable] = {}
+_PREPROCESSING: dict[str, Preprocessing] = {}
 # What files of before the table call the same things: where these stand.
 _FORMER_NAMES = {
     "ccpdml.data.views:CenterCrop": "CenterCrop",
@@ -75,8 +79,10 @@ _FORMER_NAMES = {
 
 
 def register_view(
-    name: str, numbers: Callable | None = None, **parameters: Parameter
-) -> Callable[[type], type]:
+    name: str,
+    numbers: Callable[[Any], dict[str, Any]] | None = None,
+    **parameters: Parameter,
+) -> Callable[[ViewClass], ViewClass]:
     """Class decorator: lets `encoder.json` name a view of yours.
 
     The module that it stands in has to be imported by whoever loads the encoder.
@@ -99,7 +105,7 @@ def register_view(
     return register
 
 
-def register_preprocessing(name: str) -> Callable[[Callable], Callable]:
+def register_preprocessing(name: str) -> Callable[[Function], Function]:
     """Function decorator: lets `encoder.json` name preprocessing of yours.
 
     The function makes the input of a network, float [n, height, width, channels], of uint8 images.
@@ -119,7 +125,7 @@ def register_preprocessing(name: str) -> Callable[[Callable], Callable]:
     return register
 
 
-def view(described: dict) -> views.FixedView:
+def view(described: dict[str, Any]) -> views.FixedView:
     """Builds the view that a file describes.
 
     Args:
@@ -147,7 +153,7 @@ def view(described: dict) -> views.FixedView:
     return entry.make(**arguments)
 
 
-def preprocessing(name: str | None) -> Callable:
+def preprocessing(name: str | None) -> Preprocessing:
     """The function that a file names; the identity for None.
 
     Raises:
@@ -165,7 +171,7 @@ def entry_of(given: object) -> RegisteredView | None:
     return None
 
 
-def name_of(function: Callable) -> str | None:
+def name_of(function: Preprocessing) -> str | None:
     """The name that files call a preprocessing function by; None if it is not registered."""
     names = [name for name, each in _PREPROCESSING.items() if each is function]
     return names[0] if names else None

@@ -39,7 +39,7 @@ class Results:
         wanted, found = self.queries.classes[:, None], self.gallery.classes[self.indices]
         return np.ma.array(found == wanted, mask=(found == "") | (wanted == ""))
 
-    def rows(self) -> Iterator[tuple]:
+    def rows(self) -> Iterator[tuple[object, ...]]:
         """A tuple per found image, as `COLUMNS` names them."""
         yes_or_no, similarities = np.ma.filled(self.right.astype(int), -1), self.similarities
         for i, found in enumerate(self.indices):

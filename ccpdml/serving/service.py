@@ -1,6 +1,7 @@
 """What a SavedModel does: bytes of image files in, embeddings or nearest images out."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -67,7 +68,7 @@ class Service(tf.Module):
         valid = tf.scatter_nd(places[:, None], tf.ones_like(places), [count + 1])
         return tf.cast(seen, tf.uint8), valid[:-1] > 0
 
-    def signatures(self) -> dict:
+    def signatures(self) -> dict[str, Any]:
         """The functions that a SavedModel offers, by name."""
         return {"serving_default": self.embed}
 
@@ -99,7 +100,7 @@ class SearchService(Service):
             self.paths = _texts(gallery.paths)
             self.classes = _texts(gallery.classes)
 
-    def signatures(self) -> dict:
+    def signatures(self) -> dict[str, Any]:
         return super().signatures() | {"search": self.search}
 
     @tf.function(input_signature=[_IMAGES])

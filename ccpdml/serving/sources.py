@@ -21,14 +21,14 @@ class ImageFiles:
         classes: name of the class of each, tuple of str; "" where it is not known.
     """
 
-    paths: tuple
-    classes: tuple
+    paths: tuple[str, ...]
+    classes: tuple[str, ...]
 
     def __len__(self):
         return len(self.paths)
 
 
-def find_images(sources: str | Path | Iterable) -> ImageFiles:
+def find_images(sources: str | Path | Iterable[str | Path]) -> ImageFiles:
     """Finds image files.
 
     Args:

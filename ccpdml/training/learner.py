@@ -67,7 +67,7 @@ class MetricLearner(tf.keras.Model):
         clip_norm: Positive | None = None,
         clip_value: Positive | None = None,
         proxy_learning_rate_multiplier: Positive = 1.0,
-        preprocess: Callable | None = None,
+        preprocess: Callable[[tf.Tensor], tf.Tensor] | None = None,
         warm_up_steps: Whole = 0,
         jit_compile: bool = False,
         **kwargs,
@@ -256,7 +256,7 @@ class MetricLearner(tf.keras.Model):
         """Refuses as `save` does, for whatever function of Keras asks to save it."""
         self.save()
 
-    def train_step(self, data: tuple) -> tf.Tensor:
+    def train_step(self, data: tuple[tf.Tensor, ...]) -> tf.Tensor:
         """One step of one replica; returns the loss of the global batch."""
         loss, steps, _ = self.gradients_of(data)
         self.apply(steps)
@@ -264,7 +264,7 @@ class MetricLearner(tf.keras.Model):
         return loss
 
     def gradients_of(
-        self, data: tuple, encoder_rests: bool = False
+        self, data: tuple[tf.Tensor, ...], encoder_rests: bool = False
     ) -> tuple[tf.Tensor, list[tf.Tensor], tf.Tensor]:
         """Differentiates the loss of the global batch, on one replica.
 

@@ -44,7 +44,7 @@ class Found:
     queries: slice
     columns: np.ndarray
     squared_distances: np.ndarray
-    num_within: tuple | None
+    num_within: tuple[np.ndarray, np.ndarray] | None
 
 
 def scan(task, max_memory_bytes):

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import gin
 import numpy as np
@@ -185,14 +186,14 @@ class Checkpoint(OuterCallback):
     def _step(self):
         return int(tf.convert_to_tensor(self.model.optimizer.iterations))
 
-    def get_state(self) -> dict:
+    def get_state(self) -> dict[str, Any]:
         """How many epochs are done, and steps of the next."""
         return {
             "num_epochs": self.num_epochs,
             "num_steps_into_epoch": self._step() - self.step_at_epoch_begin,
         }
 
-    def set_state(self, state: dict) -> None:
+    def set_state(self, state: dict[str, Any]) -> None:
         """Takes back what `get_state` gave."""
         self.num_epochs = state["num_epochs"]
         self.num_steps_into_epoch = state["num_steps_into_epoch"]

@@ -1,6 +1,6 @@
 """The end of a run: no better score for long, and the best encoder put back."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import gin
 import tensorflow as tf
@@ -73,15 +73,15 @@ class EarlyStopping(StatefulCallback):
         if self.puts_back and self.monitor.num_evaluations:
             self.best.put_back()
 
-    def get_state(self) -> dict:
+    def get_state(self) -> dict[str, Any]:
         """What a checkpoint must keep beside the best weights."""
         return {"monitor": self.monitor.get_state(), "best_step": self.best_step}
 
-    def set_state(self, state: dict) -> None:
+    def set_state(self, state: dict[str, Any]) -> None:
         """Takes back what `get_state` gave."""
         self.monitor.set_state(state["monitor"])
         self.best_step = state["best_step"]
 
-    def trackables(self) -> dict:
+    def trackables(self) -> dict[str, Any]:
         """Variables that a checkpoint must keep."""
         return {"best": self.best}

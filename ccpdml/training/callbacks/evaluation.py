@@ -70,8 +70,8 @@ class RetrievalEvaluation(OuterCallback):
     @checked
     def __init__(
         self,
-        validation_data: tuple | tf.data.Dataset,
-        gallery_data: tuple | tf.data.Dataset | None = None,
+        validation_data: tuple | tf.data.Dataset,  # type: ignore[type-arg]
+        gallery_data: tuple | tf.data.Dataset | None = None,  # type: ignore[type-arg]
         recall_at: Sequence[Count] = (),
         prefix: str = "val_",
         progress: bool = False,

@@ -1,7 +1,7 @@
 """What a callback of the outer loop says of itself: when it acts, and what it must not forget."""
 
 import enum
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import tensorflow as tf
 
@@ -43,10 +43,10 @@ class OuterCallback(tf.keras.callbacks.Callback):
 class Stateful(Protocol):
     """Something with a state of plain numbers, lists and dicts, which JSON can hold."""
 
-    def get_state(self) -> dict:
+    def get_state(self) -> dict[str, Any]:
         """Returns the state."""
 
-    def set_state(self, state: dict) -> None:
+    def set_state(self, state: dict[str, Any]) -> None:
         """Takes back what `get_state` gave."""
 
 
@@ -54,21 +54,21 @@ class Stateful(Protocol):
 class Checkpointed(Stateful, Protocol):
     """A callback that checkpoints keep, so that a resumed run goes on with it."""
 
-    def trackables(self) -> dict:
+    def trackables(self) -> dict[str, Any]:
         """Returns variables, or objects that hold some, that belong to the state, by name."""
 
 
 class StatefulCallback(OuterCallback):
     """Base of the callbacks that are `Checkpointed`, and know their place among others."""
 
-    def get_state(self) -> dict:
+    def get_state(self) -> dict[str, Any]:
         """What a checkpoint must keep beside `trackables`: plain numbers, lists and dicts."""
         raise NotImplementedError
 
-    def set_state(self, state: dict) -> None:
+    def set_state(self, state: dict[str, Any]) -> None:
         """Takes back what `get_state` gave."""
         raise NotImplementedError
 
-    def trackables(self) -> dict:
+    def trackables(self) -> dict[str, Any]:
         """Variables, or objects that hold some, that a checkpoint must keep, by name."""
         return {}

@@ -1,6 +1,6 @@
 """Pools of embeddings for the core-set."""
 
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import gin
 import numpy as np
@@ -98,10 +98,10 @@ class PoolDraw:
         embeddings = self.learner.predict_raw(batches, verbose=0)
         return embeddings[places.reshape(draws.shape)]
 
-    def get_state(self) -> dict:
+    def get_state(self) -> dict[str, Any]:
         """How many pools were drawn: the next one depends on it."""
         return {"num_draws": self.num_draws}
 
-    def set_state(self, state: dict) -> None:
+    def set_state(self, state: dict[str, Any]) -> None:
         """Takes back what `get_state` gave."""
         self.num_draws = state["num_draws"]

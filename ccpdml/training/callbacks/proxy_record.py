@@ -1,6 +1,7 @@
 """The life of every proxy, written down while a run goes on."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -113,15 +114,15 @@ class ProxyRecord(StatefulCallback):
     def _step(self):
         return int(tf.convert_to_tensor(self.model.optimizer.iterations))
 
-    def get_state(self) -> dict:
+    def get_state(self) -> dict[str, Any]:
         """The instance being solved, -1 before the run: what lies beyond it is dropped."""
         return {"instance": self.instance}
 
-    def set_state(self, state: dict) -> None:
+    def set_state(self, state: dict[str, Any]) -> None:
         """Takes back what `get_state` gave."""
         self.instance = state["instance"]
 
-    def trackables(self) -> dict:
+    def trackables(self) -> dict[str, Any]:
         """Variables that a checkpoint must keep."""
         return {"born": self.born}
 

@@ -3,7 +3,7 @@
 import dataclasses
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import gin
 import numpy as np
@@ -117,7 +117,7 @@ class ProxyReinitialization(StatefulCallback):
         min_delta: NonNegative = 1e-5,
         decay: Share = 1.0,
         max_instances: Count | None = None,
-        pick: Callable = coreset.farthest_first,
+        pick: Callable[..., tf.Tensor] = coreset.farthest_first,
         proxies_only_steps: Whole = 0,
         normalized: bool = True,
         random_start: bool = False,
@@ -254,21 +254,21 @@ class ProxyReinitialization(StatefulCallback):
             )
         return picks
 
-    def get_state(self) -> dict:
+    def get_state(self) -> dict[str, Any]:
         """What a checkpoint must keep beside the best weights."""
         state = {**self.end.get_state(), "instance": self.instance}
         if isinstance(self.draw_pool, Stateful):
             state["draw_pool"] = self.draw_pool.get_state()
         return state
 
-    def set_state(self, state: dict) -> None:
+    def set_state(self, state: dict[str, Any]) -> None:
         """Takes back what `get_state` gave."""
         self.end.set_state(state)
         self.instance = state["instance"]
         if isinstance(self.draw_pool, Stateful):
             self.draw_pool.set_state(state["draw_pool"])
 
-    def trackables(self) -> dict:
+    def trackables(self) -> dict[str, Any]:
         """Variables that a checkpoint must keep."""
         if not self.proxies_only_steps:
             return {"best": self.best}

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import gin
 import tensorflow as tf
@@ -68,7 +69,7 @@ def tag(name: str) -> str:
 
 
 def write_results(
-    directory: str | Path, name: str, bindings: dict, scores: dict, step: int
+    directory: str | Path, name: str, bindings: dict[str, Any], scores: dict[str, Any], step: int
 ) -> None:
     """Writes the settings of a finished run and its test scores, for the tab of hyper-parameters.
 
@@ -121,7 +122,7 @@ class _EventFile:
             raise OSError(error.errno, error.strerror, str(self.path)) from error
 
 
-def _rewritten(directory: Path, keep: Callable):
+def _rewritten(directory: Path, keep: Callable[[Any], bool]):
     """A writer of a new event file, to which the events to keep were copied; old files go."""
     old_files = sorted(directory.glob(EVENT_FILES))
     kept = {}
@@ -138,7 +139,7 @@ def _rewritten(directory: Path, keep: Callable):
     return writer
 
 
-def _summaries(paths: list) -> Iterator:
+def _summaries(paths: list[Path]) -> Iterator[Any]:
     """The summaries in event files; one that a kill left incomplete ends its file."""
     for path in paths:
         for data in event_file_loader.RawEventFileLoader(str(path)).Load():
