@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from ccpdml.data import decoding
 from ccpdml.data.image_set import ImageSet
-from ccpdml.data.samplers import ClassBalancedSampler
+from ccpdml.data.samplers import Sampler
 from ccpdml.data.views import View
 
 _ENDLESS = 2**40
@@ -46,7 +46,7 @@ def telling_unreadable_files() -> Iterator[None]:
 
 def training_batches(
     image_set: ImageSet,
-    sampler: ClassBalancedSampler,
+    sampler: Sampler,
     view: View,
     seed: int = 0,
     first_step: int = 0,
@@ -57,7 +57,7 @@ def training_batches(
 
     Args:
         image_set: the training images.
-        sampler: object with `batch_size` and `batch(step)` -> indices, int64 [batch_size].
+        sampler: which images make up the batch of a step.
         view: a `views.View` of the kind of images.
         seed: of the random views, int >= 0. Each image's is a function of (seed, step, slot).
         first_step: step of the first batch, int >= 0; where to go on after a stop.

@@ -4,12 +4,33 @@ Everything is a pure function of (seed, step), so a run resumes by asking for th
 every worker of a cluster sees the same global batch.
 """
 
+from typing import Protocol, runtime_checkable
+
 import gin
 import numpy as np
 import numpy.typing as npt
 from absl import logging
 
 from ccpdml.bounds import Count, Whole, checked
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """What says which images make up a batch, the same whenever it is asked.
+
+    Attributes:
+        batch_size: images in a batch, int.
+    """
+
+    @property
+    def batch_size(self) -> int: ...
+
+    def batch(self, step: int) -> np.ndarray:
+        """Returns indices of images, int64 [batch_size].
+
+        Args:
+            step: number of the batch, int >= 0.
+        """
 
 
 @gin.register

@@ -91,7 +91,7 @@ def _learner(prepared):
     preprocess = _agreed(model.preprocess, own)
     learner = model.learner(encoder, criterion, preprocess=preprocess)
     learner.compile(model.optimizer(), steps_per_execution=recipe.schedule.steps_in_loop)
-    _check_pairs(learner.criterion, prepared.sampler)
+    _check_pairs(learner.criterion, prepared.classes_per_batch, prepared.samples_per_class)
     return learner
 
 
@@ -121,8 +121,7 @@ def pool(prepared: Preparation, learner: tf.keras.Model) -> training.PoolDraw:
     return drawn
 
 
-def _check_pairs(criterion, sampler):
-    classes, samples = sampler.classes_per_batch, sampler.samples_per_class
+def _check_pairs(criterion, classes, samples):
     if criterion.needs_pairs and min(classes, samples) < 2:
         raise ValueError(
             f"{type(criterion).__name__} compares images of a batch with each other: without "

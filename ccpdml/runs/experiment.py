@@ -64,7 +64,7 @@ class Experiment:
         callbacks: classes or functions without arguments -> further Keras callbacks, a tuple; see
             `training.OuterLoop` for when they act.
         sampler: class or function of (labels, classes_per_batch, samples_per_class, seed) ->
-            `ClassBalancedSampler`, or something else with `batch(step)`.
+            `ClassBalancedSampler`, or another `data.samplers.Sampler` of batches of that size.
         evaluation: class or function of (queries[, gallery], ...) -> `RetrievalEvaluation`.
         checkpoint: class or function of a directory -> `Checkpoint`.
 
@@ -102,7 +102,7 @@ class Experiment:
         precision: str = "float32",
         tensorboard: bool | Callable[[Path], tf.keras.callbacks.Callback] = True,
         callbacks: Sequence[Callable[[], tf.keras.callbacks.Callback]] = (),
-        sampler: Callable[..., samplers.ClassBalancedSampler] = samplers.ClassBalancedSampler,
+        sampler: Callable[..., samplers.Sampler] = samplers.ClassBalancedSampler,
         evaluation: Callable[..., training.RetrievalEvaluation] = training.RetrievalEvaluation,
         checkpoint: Callable[..., training.Checkpoint] = training.Checkpoint,
     ):

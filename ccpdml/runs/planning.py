@@ -23,8 +23,8 @@ def plan(run: Run, run_dir: Path, state: str) -> list[str]:
     weights, proxies = _size(learner.encoder_weights), _size(learner.criterion_weights)
     return [
         *_data(prepared),
-        f"batch       {prepared.sampler.classes_per_batch} classes x "
-        f"{prepared.sampler.samples_per_class} images on "
+        f"batch       {prepared.classes_per_batch} classes x "
+        f"{prepared.samples_per_class} images on "
         f"{prepared.strategy.num_replicas_in_sync} replica(s)",
         f"selection   on {recipe.data.select_on} classes",
         f"steps       {recipe.schedule.steps}, evaluated every {recipe.schedule.steps_per_epoch}",

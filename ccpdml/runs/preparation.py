@@ -5,6 +5,7 @@ import tensorflow as tf
 from ccpdml.cluster import strategies
 from ccpdml.data import identity, pipelines
 from ccpdml.data.image_set import ImageSet
+from ccpdml.data.samplers import Sampler
 from ccpdml.runs.recipe import Recipe
 from ccpdml.training import RetrievalEvaluation
 
@@ -19,8 +20,9 @@ class Preparation:
         strategy: the `tf.distribute.Strategy`.
         splits: `data.Splits`.
         data: what tells these data from others, see `data.identity`.
-        sampler: which images make up a batch.
-        batch_size: images of the global batch, int.
+        classes_per_batch, samples_per_class: what the global batch is made of, ints.
+        batch_size: images of it, int.
+        sampler: which images these are.
 
     Raises:
         ValueError: on data and settings that do not go together.
@@ -38,13 +40,22 @@ class Preparation:
         self.data = identity.of(self.splits)
         _check_selection(recipe.data.select_on, self.splits)
         train = self.splits.train
-        classes = recipe.batches.classes_per_batch or min(8, train.num_classes)
-        samples = recipe.batches.samples_per_class
-        self.sampler = recipe.batches.sampler(train.labels, classes, samples, recipe.schedule.seed)
-        self.batch_size = classes * samples
+        self.classes_per_batch = recipe.batches.classes_per_batch or min(8, train.num_classes)
+        self.samples_per_class = recipe.batches.samples_per_class
+        self.batch_size = self.classes_per_batch * self.samples_per_class
+        self.sampler = recipe.batches.sampler(
+            train.labels, self.classes_per_batch, self.samples_per_class, recipe.schedule.seed
+        )
         self._check_batch()
 
     def _check_batch(self):
+        sampler = self.sampler
+        if not isinstance(sampler, Sampler) or sampler.batch_size != self.batch_size:
+            raise ValueError(
+                "`train.sampler` must make a `data.samplers.Sampler` with the `batch_size` "
+                f"{self.batch_size}, `train.classes_per_batch` times `train.samples_per_class`. "
+                f"Received: {type(sampler).__name__}"
+            )
         num_replicas = self.strategy.num_replicas_in_sync
         if self.batch_size % num_replicas:
             raise ValueError(

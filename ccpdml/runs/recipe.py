@@ -81,13 +81,13 @@ class Batches(_Group):
         classes_per_batch: classes in the global batch (P), int; None is 8, or all there are.
         samples_per_class: images of each (M), int.
         sampler: class or function of (labels, classes_per_batch, samples_per_class, seed) ->
-            something with `batch(step)`, as `data.samplers.ClassBalancedSampler`.
+            a `data.samplers.Sampler` of batches of that size.
         evaluation_batch_size: images embedded at a time, int.
     """
 
     classes_per_batch: Count | None = None
     samples_per_class: Count = 4
-    sampler: Callable[..., samplers.ClassBalancedSampler] = samplers.ClassBalancedSampler
+    sampler: Callable[..., samplers.Sampler] = samplers.ClassBalancedSampler
     evaluation_batch_size: Count = 256
 
 

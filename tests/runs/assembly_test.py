@@ -44,6 +44,26 @@ def recipe(steps=4, patience=60, margin=0.1, **schedule):
     )
 
 
+class InOrder:
+    """A sampler that has no more than it must."""
+
+    def __init__(self, labels, classes_per_batch, samples_per_class, seed):
+        self.num_images = len(labels)
+        self.batch_size = classes_per_batch * samples_per_class
+
+    def batch(self, step):
+        return (step * self.batch_size + np.arange(self.batch_size)) % self.num_images
+
+
+def test_a_sampler_may_be_somebody_elses_if_it_is_one():
+    made = dataclasses.replace(recipe(), batches=runs.Batches(4, 4, sampler=InOrder))
+    _, labels = next(iter(runs.assemble(made).prepared.batches(1)))
+    np.testing.assert_array_equal(labels, data.load("digits").train.labels[16:32])
+    made = dataclasses.replace(recipe(), batches=runs.Batches(4, 4, sampler=lambda *_: object()))
+    with pytest.raises(ValueError, match=r"`train.sampler` must make .* Received: object"):
+        runs.assemble(made)
+
+
 def test_a_run_is_assembled_fitted_and_written(tmp_path, op_determinism):
     gin.clear_config()
     run = runs.assemble(recipe(callbacks=(Seen,)), tmp_path)
