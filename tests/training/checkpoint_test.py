@@ -3,6 +3,7 @@
 import gc
 import os
 import resource
+import shutil
 import signal
 
 import numpy as np
@@ -102,9 +103,29 @@ def run(
     return arrays, rows, outer.get_state(), stopping.get_state(), proxies
 
 
+@pytest.fixture(scope="module")
+def made():
+    """What one test has made for all of this file, by name."""
+    return {}
+
+
+@pytest.fixture
+def whole(made, tmp_path_factory, op_determinism):
+    """What `run` returns of a run that was never stopped."""
+    if not made:
+        made["directory"] = tmp_path_factory.mktemp("whole")
+        made["whole"] = run(made["directory"])
+    return made["whole"]
+
+
+@pytest.fixture
+def finished(whole, made, tmp_path):
+    """A directory of its own with that run."""
+    return shutil.copytree(made["directory"], tmp_path / "finished")
+
+
 @pytest.mark.parametrize("stop_after", [0, 3, 6])
-def test_a_stopped_run_goes_on_bit_for_bit(tmp_path, stop_after, op_determinism):
-    whole = run(tmp_path / "whole")
+def test_a_stopped_run_goes_on_bit_for_bit(tmp_path, stop_after, whole):
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "parts", stop_after)
     resumed = run(tmp_path / "parts")
@@ -143,24 +164,22 @@ def test_the_last_checkpoint_holds_the_last_weights_not_the_best(tmp_path):
         np.testing.assert_array_equal(best, now)
 
 
-def test_a_checkpoint_of_another_method_is_refused(tmp_path, caplog):
-    run(tmp_path)
+def test_a_checkpoint_of_another_method_is_refused(finished, caplog):
     model = tiny.learner(losses.TripletLoss())
     gc.collect()  # What tests before this one left may still be told.
     caplog.clear()
     with pytest.raises(ValueError, match="another model or method"):
-        training.Checkpoint(tmp_path / "checkpoints").restore(model)
+        training.Checkpoint(finished / "checkpoints").restore(model)
     gc.collect()
     assert "unrestored" not in caplog.text  # TensorFlow would list every value.
 
 
-def test_fit_does_not_write_over_a_run_by_accident(tmp_path):
-    run(tmp_path)
+def test_fit_does_not_write_over_a_run_by_accident(finished):
     model = tiny.learner(prox_weight=0.1)
     outer = training.ProxyReinitialization(Pool())
     stopping = training.EarlyStopping()
-    record = training.ProxyRecord(outer, tmp_path / "proxies")
-    checkpoint = training.Checkpoint(tmp_path / "checkpoints", [outer, record, stopping])
+    record = training.ProxyRecord(outer, finished / "proxies")
+    checkpoint = training.Checkpoint(finished / "checkpoints", [outer, record, stopping])
     with pytest.raises(ValueError, match="Call `restore` before `fit`"):
         model.fit(
             tiny.dataset(), steps_per_epoch=5, callbacks=[Score(), stopping, outer, checkpoint]
@@ -334,16 +353,15 @@ def test_a_run_asked_to_stop_in_its_last_evaluation_leaves(tmp_path):
     assert len(run(tmp_path)[1]) == NUM_EPOCHS
 
 
-def test_what_a_kill_left_in_the_middle_of_a_checkpoint_is_removed(tmp_path):
-    run(tmp_path)
-    directory = tmp_path / "checkpoints"
+def test_what_a_kill_left_in_the_middle_of_a_checkpoint_is_removed(finished):
+    directory = finished / "checkpoints"
     (directory / "ckpt-99 (copy).index").touch()  # Of somebody else: neither read nor removed.
     whole = sorted(directory.iterdir())
     (directory / "ckpt-99_temp").mkdir()
     left = ["ckpt-99_temp/part-00000-of-00001.index", "ckpt-99.data-00000-of-00001"]
     for name in (*left, "ckpt-99.index.tempstate123", "checkpoint.tmp0a1b"):
         (directory / name).touch()
-    run(tmp_path)
+    run(finished)
     assert sorted(directory.iterdir()) == whole
 
 
@@ -356,8 +374,7 @@ def newest(directory, pattern):
 
 
 @pytest.mark.parametrize("part", ["ckpt-*.index", "ckpt-*.data*", "checkpoint"])
-def test_a_damaged_checkpoint_is_passed_over(tmp_path, part, op_determinism, caplog):
-    whole = run(tmp_path / "whole")
+def test_a_damaged_checkpoint_is_passed_over(tmp_path, part, whole, caplog):
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "parts", stop_after=4)
     path = newest(tmp_path / "parts", part)
@@ -373,12 +390,11 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path, part, op_determinism, cap
     assert whole[1:] == resumed[1:]
 
 
-def test_a_run_without_a_sound_checkpoint_does_not_start_anew(tmp_path):
-    run(tmp_path)
-    for path in (tmp_path / "checkpoints").glob("ckpt-*.data*"):
+def test_a_run_without_a_sound_checkpoint_does_not_start_anew(finished):
+    for path in (finished / "checkpoints").glob("ckpt-*.data*"):
         damage(path)
     with pytest.raises(ValueError, match="No checkpoint .* can be read"):
-        run(tmp_path)
+        run(finished)
 
 
 def test_a_full_disk_is_told_and_leaves_the_last_checkpoint(tmp_path):
