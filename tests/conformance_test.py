@@ -52,7 +52,7 @@ CRITERIA = public(losses, losses.Criterion)
 KERAS_LOSSES = public(losses, tf.keras.losses.Loss)
 EXTRA_CLASSES = [c for c in public(losses, losses.ExtraClasses) if c is not losses.ExtraClasses]
 BASES = {"PairLoss", "Criterion", "ProxyCriterion", "ExtraClasses"}
-CONTRACTS = {"WithPairLoss", "WithProxies"}
+CONTRACTS = {"BuiltIn", "WithPairLoss", "WithProxies"}
 MINERS = [
     c
     for c in public(losses, Layer)

@@ -90,8 +90,8 @@ class Benchmark:
                     return folder, layout
         raise FileNotFoundError(self._not_found(candidates))
 
-    def read(self, root=None):
-        """Reads the lists of a copy; `root` as for `locate`. Returns `source.Source`."""
+    def read(self, root: str | pathlib.Path | None = None) -> Source:
+        """Reads the lists of a copy; `root` as for `locate`."""
         folder, layout = self.locate(root)
         source = layout.read(folder)
         return dataclasses.replace(source, layout=layout.name, published=self.published)

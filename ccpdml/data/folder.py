@@ -12,7 +12,7 @@ PARTS = {"train": "train", "test": "test"} | dict.fromkeys(("val", "valid", "val
 """What a folder of a part is called, in small letters, and which part it is."""
 
 
-def read(root=None):
+def read(root: str | Path | None = None) -> Source:
     """Reads `train/<class>/*.jpg` and `test/<class>/*.jpg`, or one `<class>/*.jpg`.
 
     `val/<class>/*.jpg` (or `valid`, `validation`) validates where it is there; without `test` it

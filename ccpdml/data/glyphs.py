@@ -39,7 +39,7 @@ LOOK_ALIKE = 0.85
 _THUMBNAIL_SIZE = 16
 
 
-def read(root=None):
+def read(root: str | pathlib.Path | None = None) -> source.Source:
     """Draws the characters, white on black; uint8 [n, 32, 32, 1]. Takes a few seconds."""
     del root  # Nothing is read from the data root.
     drawings = _drop_look_alikes(_draw_all())
@@ -55,8 +55,8 @@ def read(root=None):
     everything = image_set.ImageSet(
         images=np.stack(images)[..., None],
         labels=np.array(labels),
-        class_names=[drawing.name(character) for character in characters],
-        names=names,
+        class_names=tuple(drawing.name(character) for character in characters),
+        names=tuple(names),
     )
     half = len(characters) // 2
     return source.Source(

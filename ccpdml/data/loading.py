@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 from pathlib import Path
+from typing import Any
 
 import gin
 import numpy as np
@@ -28,7 +29,7 @@ from ccpdml.data import (
     table,
 )
 from ccpdml.data import folds as class_folds
-from ccpdml.data.source import Reader
+from ccpdml.data.source import Reader, Source
 
 BENCHMARKS = {b.name: b for b in (cub.BENCHMARK, cars.BENCHMARK, sop.BENCHMARK, inshop.BENCHMARK)}
 READERS: dict[str, Reader] = {
@@ -96,7 +97,8 @@ def load(
     parts, cut_info = cut(source, folds, num_folds, fold)
     parts |= {"test": parts.get("test", source.test), "gallery": source.gallery}
     parts = {part: images for part, images in parts.items() if images is not None}
-    info = {"name": name, "layout": source.layout, "closed_set": closed_set, "rule": source.rule}
+    info: dict[str, Any] = {"name": name, "layout": source.layout, "rule": source.rule}
+    info["closed_set"] = closed_set
     # Before anything is left out: what can be read is no part of what the data are.
     info["data"] = identity.describe(parts)
     info |= cut_info
@@ -200,7 +202,7 @@ def _nonempty(images):
     return images.select_classes(np.unique(images.labels))
 
 
-def read(name, root=None, **options):
+def read(name: str, root: str | Path | None = None, **options: object) -> Source:
     """Reads a data set as it is on disk, checking nothing but its lists; see `load`.
 
     Returns:
@@ -211,9 +213,9 @@ def read(name, root=None, **options):
     known = list(inspect.signature(READERS[name]).parameters)[1:]
     unknown = sorted(options.keys() - set(known))
     if unknown:
-        options = f"the options {', '.join(known)}" if known else "no options"
+        takes = f"the options {', '.join(known)}" if known else "no options"
         raise ValueError(
-            f"The data set {name!r} has {options} of its own. Received: {', '.join(unknown)}"
+            f"The data set {name!r} has {takes} of its own. Received: {', '.join(unknown)}"
         )
     declared = bounds.declared(READERS[name])
     for option, value in options.items():

@@ -1,5 +1,7 @@
 """Your own images, listed in a CSV file."""
 
+from pathlib import Path
+
 from ccpdml.data import benchmark, folder, listing
 from ccpdml.data.source import Source, files
 
@@ -8,7 +10,7 @@ SPLITS = ("train", "val", "test")
 ROLES = ("query", "gallery")
 
 
-def read(root=None):
+def read(root: str | Path | None = None) -> Source:
     """Reads a CSV file with the columns `path,label` and, if wanted, `split` and `role`.
 
     `path` is relative to the file; `split` is 'train', 'test' or 'val', without it the labels are
