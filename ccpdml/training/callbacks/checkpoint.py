@@ -148,7 +148,7 @@ class Checkpoint(OuterCallback):
                 path.unlink()
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.step_at_epoch_begin = self._step() - self.num_steps_into_epoch
+        self.step_at_epoch_begin = self.steps_done - self.num_steps_into_epoch
         if self.num_steps_into_epoch:
             for variable, value in zip(
                 self.model.loss_tracker.variables, self.mean_loss, strict=True
@@ -157,7 +157,7 @@ class Checkpoint(OuterCallback):
             self.num_steps_into_epoch = 0
 
     def on_epoch_end(self, epoch, logs=None):
-        self.num_epochs, self.step_at_epoch_begin = epoch + 1, self._step()
+        self.num_epochs, self.step_at_epoch_begin = epoch + 1, self.steps_done
         # Not at train end: by then the weights are the best ones, not those to go on from.
         is_last = self.model.stop_training or self.num_epochs == self.params["epochs"]
         if is_last or self.num_epochs % self.every == 0:
@@ -173,24 +173,21 @@ class Checkpoint(OuterCallback):
         if self.manager is None:
             raise ValueError("Call `Checkpoint.restore` before `save`: it makes what is saved.")
         try:
-            self.manager.save(checkpoint_number=self._step())
+            self.manager.save(checkpoint_number=self.steps_done)
         except tf.errors.OpError as error:
             if strategies.is_lost_worker(error):  # Writing is collective.
                 raise
             raise OSError(
-                f"The checkpoint of step {self._step()} cannot be written to {self.directory}: "
+                f"The checkpoint of step {self.steps_done} cannot be written to {self.directory}: "
                 f"{error.message} The one before it is kept: make room, or mend what is wrong, and "
                 "resume the run."
             ) from error
-
-    def _step(self):
-        return int(tf.convert_to_tensor(self.model.optimizer.iterations))
 
     def get_state(self) -> dict[str, Any]:
         """How many epochs are done, and steps of the next."""
         return {
             "num_epochs": self.num_epochs,
-            "num_steps_into_epoch": self._step() - self.step_at_epoch_begin,
+            "num_steps_into_epoch": self.steps_done - self.step_at_epoch_begin,
         }
 
     def set_state(self, state: dict[str, Any]) -> None:

@@ -3,7 +3,6 @@
 from typing import Any, Literal
 
 import gin
-import tensorflow as tf
 
 from ccpdml.bounds import Count, NonNegative, checked
 from ccpdml.training.callbacks.monitor import Monitor
@@ -65,7 +64,7 @@ class EarlyStopping(StatefulCallback):
     def on_epoch_end(self, epoch, logs=None):
         if self.monitor.update(logs):
             self.best.take()
-            self.best_step = int(tf.convert_to_tensor(self.model.optimizer.iterations))
+            self.best_step = self.steps_done
         if self.is_over:
             self.model.stop_training = True
 

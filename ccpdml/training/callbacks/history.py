@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import tensorflow as tf
 import tqdm
 
 from ccpdml import files
@@ -27,17 +26,14 @@ class History(OuterCallback):
         self.path = Path(path)
 
     def on_train_begin(self, logs=None):
-        rows = [row for row in read_history(self.path) if row["step"] <= self._step()]
+        rows = [row for row in read_history(self.path) if row["step"] <= self.steps_done]
         files.write_text(self.path, "".join(json.dumps(row) + "\n" for row in rows))
 
     def on_epoch_end(self, epoch, logs=None):
-        row = {"epoch": epoch, "step": self._step()}
+        row = {"epoch": epoch, "step": self.steps_done}
         row |= {name: float(value) for name, value in (logs or {}).items()}
         with self.path.open("a") as file:
             file.write(json.dumps(row) + "\n")
-
-    def _step(self):
-        return int(tf.convert_to_tensor(self.model.optimizer.iterations))
 
 
 class ProgressBar(OuterCallback):
@@ -65,7 +61,7 @@ class ProgressBar(OuterCallback):
         self.close()
 
     def on_train_begin(self, logs=None):
-        self.bar = tqdm.tqdm(total=self.num_steps, unit="step", initial=self._step())
+        self.bar = tqdm.tqdm(total=self.num_steps, unit="step", initial=self.steps_done)
 
     def on_train_batch_end(self, batch, logs=None):
         self._show({"loss": (logs or {}).get("loss")})
@@ -84,7 +80,4 @@ class ProgressBar(OuterCallback):
     def _show(self, values):
         self.shown |= {name: f"{float(v):.4f}" for name, v in values.items() if v is not None}
         self.bar.set_postfix(self.shown, refresh=False)
-        self.bar.update(self._step() - self.bar.n)
-
-    def _step(self):
-        return int(tf.convert_to_tensor(self.model.optimizer.iterations))
+        self.bar.update(self.steps_done - self.bar.n)

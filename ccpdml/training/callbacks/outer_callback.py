@@ -38,6 +38,11 @@ class OuterCallback(tf.keras.callbacks.Callback):
 
     stage = Stage.EXTRA
 
+    @property
+    def steps_done(self) -> int:
+        """Gradient steps that the model has made."""
+        return int(tf.convert_to_tensor(self.model.optimizer.iterations))
+
 
 @runtime_checkable
 class Stateful(Protocol):

@@ -3,8 +3,6 @@
 import signal
 import threading
 
-import tensorflow as tf
-
 from ccpdml.cluster import replicas
 from ccpdml.training.callbacks.checkpoint import Checkpoint
 from ccpdml.training.callbacks.outer_callback import OuterCallback, Stage
@@ -60,5 +58,4 @@ class Preemption(OuterCallback):
             self._leave()
 
     def _leave(self):
-        step = int(tf.convert_to_tensor(self.model.optimizer.iterations))
-        raise Preempted(f"Asked to stop: a checkpoint of step {step} is written.")
+        raise Preempted(f"Asked to stop: a checkpoint of step {self.steps_done} is written.")

@@ -84,11 +84,11 @@ class ProxyRecord(StatefulCallback):
         # Now, as `EarlyStopping` may put the best weights back before train end comes here.
         live = tf.convert_to_tensor(self.model.criterion.head.proxies)
         moved = self._distance_from_birth(self.reinitialization.comparable(live))
-        self.end = {"step": self._step(), "moved": moved}
+        self.end = {"step": self.steps_done, "moved": moved}
 
     def _record_placement(self, placement):
         arrays = {
-            "step": self._step(),
+            "step": self.steps_done,
             "radius": coreset.radius_of_each(placement.pool, placement.new),
             "curve": _mean_curve(placement.pool, placement.new),
         }
@@ -110,9 +110,6 @@ class ProxyRecord(StatefulCallback):
         return tf.norm(
             proxies - self.reinitialization.comparable(tf.convert_to_tensor(born)), axis=-1
         )
-
-    def _step(self):
-        return int(tf.convert_to_tensor(self.model.optimizer.iterations))
 
     def get_state(self) -> dict[str, Any]:
         """The instance being solved, -1 before the run: what lies beyond it is dropped."""

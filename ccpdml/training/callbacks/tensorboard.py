@@ -45,20 +45,17 @@ class TensorBoardScalars(OuterCallback):
         self.directory = Path(directory)
 
     def on_train_begin(self, logs=None):
-        self.writer = _rewritten(self.directory, keep=lambda event: event.step <= self._step())
+        self.writer = _rewritten(self.directory, keep=lambda event: event.step <= self.steps_done)
 
     def on_epoch_end(self, epoch, logs=None):
         rate = tf.convert_to_tensor(self.model.optimizer.learning_rate)
         values = dict(logs or {}) | {"learning_rate": rate, "prox": _prox_term(self.model)}
         for name, value in values.items():
-            _add_scalar(self.writer, tag(name), float(value), self._step())
+            _add_scalar(self.writer, tag(name), float(value), self.steps_done)
         self.writer.flush()
 
     def on_train_end(self, logs=None):
         self.writer.close()
-
-    def _step(self):
-        return int(tf.convert_to_tensor(self.model.optimizer.iterations))
 
 
 def tag(name: str) -> str:
