@@ -68,6 +68,14 @@ def test_the_search_knows_nothing_of_the_metrics_that_are_made_of_it():
         assert all(module.startswith("ccpdml.metrics.knn") for module in ours), path
 
 
+def test_only_compat_asks_which_keras_runs():
+    asks = re.compile(
+        r"KERAS_3|keras\.(__version__|version)\b|tf\.__version__ *[<>=.\[]|tf_keras\b"
+    )
+    asking = {p.name for p in PACKAGE.rglob("*.py") if asks.search(p.read_text(encoding="utf-8"))}
+    assert asking == {"compat.py", "keras_files.py"}  # The latter reads names of packages.
+
+
 def test_training_knows_its_callbacks_only_at_its_door():
     for path in (PACKAGE / "training").glob("*.py"):
         if path.name != "__init__.py":
