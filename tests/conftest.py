@@ -81,6 +81,22 @@ def op_determinism():
         config.disable_op_determinism()
 
 
+@pytest.fixture(scope="session")
+def draw_characters():
+    """The characters of `glyphs`, drawn at the first call."""
+    from ccpdml.data import glyphs  # after the logical CPUs are made
+
+    return functools.cache(glyphs.read)
+
+
+@pytest.fixture
+def characters_drawn_once(draw_characters, monkeypatch):
+    """Has `data.load` take those, which is quicker than to draw them again."""
+    from ccpdml.data import loading
+
+    monkeypatch.setitem(loading.READERS, "glyphs", lambda root: draw_characters())
+
+
 class GoldenCase:
     """One case of a golden file: `case["value_f64"]`, its `settings`, and its `inputs`."""
 

@@ -79,14 +79,18 @@ def commands(page, shown_only=False):
     fenced = [block for block in fenced if block.not_run or not shown_only]
     lines = [line for block in fenced for line in split(block.text)]
     for line in lines + inline_code(page):
-        line = re.sub(r"^(\S*/)?ccpdml ([a-z][a-z-]*)", _program_of, line)
+        line = as_program(line)
         if re.search(r"python\S* (experiments|examples|docs)/\w+", line):
             yield shlex.split(line.split("||")[0], comments=True)
 
 
-def _program_of(match):
-    """The start of `ccpdml cross-validate ...` as that of the program it starts."""
-    return f"python experiments/{match[2].replace('-', '_')}.py"
+def as_program(line):
+    """A command; `ccpdml cross-validate ...` as that of the program which it starts."""
+
+    def started(match):
+        return f"python experiments/{match[2].replace('-', '_')}.py"
+
+    return re.sub(r"^(\S*/)?ccpdml ([a-z][a-z-]*)", started, line)
 
 
 def split(text):

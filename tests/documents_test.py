@@ -1,9 +1,9 @@
 """README, CONTRIBUTING and docs/: what they tell a reader to type runs, what they name is there.
 
-The blocks of a page run in its order, in one copy of the checkout, as a reader would: commands in
-bash, neighboring Python blocks as one program. Gin blocks, and modules among the Python blocks, are
-files, named in their first line.
-Training is cut short by bindings and flags that the copy's `python` adds.
+The blocks of a page run in its order, in one copy of the checkout, as a reader would: programs in
+this process, other commands in bash, neighboring Python blocks as one program. Gin blocks, and
+modules among the Python blocks, are files, named in their first line.
+Training is cut short by bindings and flags that are added to the commands.
 """
 
 import functools
@@ -12,6 +12,7 @@ import itertools
 import os
 import re
 import runpy
+import shlex
 import shutil
 import stat
 import subprocess
@@ -22,11 +23,12 @@ import pytest
 
 from ccpdml import compat, config, training
 from ccpdml.data import loading
-from tests import documents
+from tests import documents, programs
 
 ROOT, PAGES, README = documents.ROOT, documents.PAGES, documents.PAGES[0]
 SHOWN = {"text", "json", "yaml"}  # Languages that are there to be read.
-FEW_STEPS = ["train.steps = 4", "train.evaluate_every = 4"]
+FEW_STEPS = ["--gin_bindings=train.steps = 4", "--gin_bindings=train.evaluate_every = 4"]
+ADDED = {"run.py": FEW_STEPS, "cross_validate.py": [*FEW_STEPS, "--folds=2", "--repeats=1"]}
 NOT_COPIED = {"runs", "build", "dist", "gin", "ccpdml.egg-info", "__pycache__"}
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -53,32 +55,38 @@ def checkout(folder):
         if not path.name.startswith(".") and path.name not in NOT_COPIED:
             (folder / path.name).symlink_to(path)
     shutil.copytree(ROOT / "gin", folder / "gin")
-    programs = folder / ".venv" / "bin"
-    programs.mkdir(parents=True)
-    python = programs / "python"
-    few = " ".join(f"'--gin_bindings={binding}'" for binding in FEW_STEPS)
-    for path, start in ((python, ""), (programs / "ccpdml", "-m ccpdml_command ")):
-        path.write_text(
-            '#!/bin/sh\ncase "$1" in\n'
-            f'*/run.py|run) set -- "$@" {few} ;;\n'
-            f'*/cross_validate.py|cross-validate) set -- "$@" {few} --folds=2 --repeats=1 ;;\n'
-            f'esac\nexec {sys.executable} {start}"$@"\n'
-        )
+    bin_folder = folder / ".venv" / "bin"
+    bin_folder.mkdir(parents=True)
+    few = f'case "$1" in */run.py) set -- "$@" {shlex.join(FEW_STEPS)} ;; esac'
+    for name, start in (("python", ""), ("ccpdml", "-m ccpdml_command ")):
+        path = bin_folder / name
+        path.write_text(f'#!/bin/sh\n{few}\nexec {sys.executable} {start}"$@"\n')
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
     (folder / ".venv" / "installed").touch()
 
 
 def run_commands(block, folder):
-    """Runs a block of commands in bash; an error names the page."""
-    programs = folder / ".venv" / "bin"
-    environment = os.environ | {
-        "PATH": f"{programs}:{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT),
-        "CCPDML_DATA": str(folder / "data"),
-    }
-    command = ["bash", "-euo", "pipefail", "-c", block.text]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-    assert not done.returncode, f"{block}\n{block.text}\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
+    """Runs a block of commands; an error names the page.
+
+    What may fail is followed by `||`, and must fail.
+    """
+    for line in documents.split(block.text):
+        command, may_fail, _ = line.partition("||")
+        words = shlex.split(documents.as_program(command), comments=True)
+        if not words[0].endswith("python"):
+            run_in_bash(block, line, folder)
+            continue
+        name = words[1].removeprefix("experiments/")
+        code, printed = programs.run_in(folder, name, *words[2:], *ADDED.get(name, ()))
+        has_failed = code not in (None, 0)
+        assert has_failed == bool(may_fail), f"{block}\n{line}\n{printed[-3000:]}{code}"
+
+
+def run_in_bash(block, line, folder):
+    """Runs a command that is no program of this repository."""
+    command = ["bash", "-euo", "pipefail", "-c", line]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert not done.returncode, f"{block}\n{line}\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
 
 
 def run_python(group, folder):
@@ -94,11 +102,14 @@ def run_python(group, folder):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", pages_to_run(), ids=lambda page: page.stem)
-def test_the_blocks_of_a_page_run_in_order(page, tmp_path, monkeypatch):
+def test_the_blocks_of_a_page_run_in_order(page, tmp_path, monkeypatch, characters_drawn_once):
     if not compat.KERAS_3 and page != README and "ALL_PAGES" not in os.environ:
         pytest.skip("the pages name .venv, the default stack; ALL_PAGES=1 runs them here too")
     checkout(tmp_path)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path / ".venv" / "bin"), prepend=os.pathsep)
+    monkeypatch.setenv("CCPDML_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # Of processes that a program starts.
     kinds = itertools.groupby(to_run(page), lambda block: (block.language, file_of(block)))
     for (language, name), group in kinds:
         group = list(group)

@@ -14,21 +14,12 @@ import pytest
 from PIL import Image
 
 from ccpdml import metrics, serving
-from ccpdml.data import loading
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 NUM_CLASSES = 24  # Of each part of the folder of images.
 
 
-@pytest.fixture(scope="module")
-def drawn():
-    """The characters, drawn once for all examples."""
-    return loading.READERS["glyphs"]()
-
-
-@pytest.fixture(autouse=True)
-def _no_second_drawing(drawn, monkeypatch):
-    monkeypatch.setitem(loading.READERS, "glyphs", lambda root: drawn)
+pytestmark = pytest.mark.usefixtures("characters_drawn_once")
 
 
 def run(name, *arguments):
@@ -42,9 +33,9 @@ def run(name, *arguments):
 
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory, drawn):
+def photos(tmp_path_factory, draw_characters):
     """A folder of characters as files: train/<class>/*.png and test/<class>/*.png."""
-    root = tmp_path_factory.mktemp("photos")
+    root, drawn = tmp_path_factory.mktemp("photos"), draw_characters()
     for part, images in (("train", drawn.development), ("test", drawn.test)):
         for number in np.flatnonzero(images.labels < NUM_CLASSES):
             folder = root / part / images.class_names[images.labels[number]].replace(" ", "_")

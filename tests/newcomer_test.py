@@ -1,10 +1,7 @@
 """The README's way from a folder of images to a search page and an exported model."""
 
-import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 from ccpdml import data, serving
+from tests import programs
 
 ROOT = Path(__file__).parent.parent
 SECTION = "## Your own images, in five commands"
@@ -37,25 +35,25 @@ def write_photos(folder):
 
 
 def run(command, folder):
-    """Runs a command of the README in a folder, with the Python of the tests."""
-    words = shlex.split(command)
-    assert words[0] == ".venv/bin/python", command
-    words[0] = sys.executable
-    if words[1].endswith("run.py"):
-        words += [f"--gin_bindings={binding}" for binding in SHORT]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    """Runs a command of the README in a folder; returns what it printed."""
+    python, program, *arguments = shlex.split(command)
+    assert python == ".venv/bin/python", command
+    name = program.removeprefix("experiments/")
+    if name == "run.py":
+        arguments += [f"--gin_bindings={binding}" for binding in SHORT]
+    code, printed = programs.run_in(folder, name, *arguments)
+    assert code is None, code
+    return printed
 
 
-def test_a_folder_of_images_becomes_a_search_page_and_an_exported_model(tmp_path):
+def test_a_folder_of_images_becomes_a_search_page_and_an_exported_model(
+    tmp_path, characters_drawn_once
+):
     install, *rest = commands()
     assert len(rest) == 4
     assert "pip install -r requirements.txt ." in install  # Done for these tests already.
     write_photos(tmp_path / "photos")
-    for name in ("experiments", "gin"):
-        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "gin").symlink_to(ROOT / "gin")
     outputs = [run(command, tmp_path) for command in rest]
     gallery = serving.read_embeddings(tmp_path / "photos.npz")
     files = sorted(path.relative_to(tmp_path) for path in (tmp_path / "photos").rglob("*.png"))
