@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import gc
 import json
 import os
 import pathlib
@@ -44,6 +45,12 @@ def pytest_collection_modifyitems(items):
     num_workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
     dealt = [path for worker in range(num_workers) for path in paths[worker::num_workers]]
     items[:] = [item for path in dealt for item in files[path]]
+
+
+def pytest_collection_finish():
+    """Spares the garbage collector all that is imported: it would look through it every time."""
+    gc.collect()
+    gc.freeze()
 
 
 def _is_slow(item):
