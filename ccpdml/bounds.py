@@ -102,6 +102,10 @@ def fits(value: Any, expected: Any) -> bool:
         return same_length and all(map(fits, value, arguments))
     if origin in (tuple, collections.abc.Sequence):
         return isinstance(value, (list, tuple)) and all(fits(v, arguments[0]) for v in value)
+    if origin is collections.abc.Mapping:
+        return isinstance(value, dict) and all(
+            fits(k, arguments[0]) and fits(v, arguments[1]) for k, v in value.items()
+        )
     if expected is bool:
         return isinstance(value, (bool, np.bool_))
     if expected in (int, float):
@@ -148,6 +152,8 @@ def spell(expected: Any) -> str:
         return f"a tuple ({', '.join(map(spell, arguments))})"
     if origin in (tuple, collections.abc.Sequence):
         return f"a tuple whose entries are each {spell(arguments[0])}"
+    if origin is collections.abc.Mapping:
+        return f"a dict of {spell(arguments[0])} to {spell(arguments[1])} each"
     if origin is collections.abc.Callable or expected is Callable or _is_of_a_call(expected):
         return "a class or function (in gin: @Name)"
     words = {bool: "True or False", int: "an integer", float: "a number", str: "a string"}

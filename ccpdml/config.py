@@ -201,6 +201,35 @@ def _refuse_unused(reached):
         )
 
 
+def refuse_overridden(root: str = "train") -> None:
+    """Checks that the program, once it has built what it runs, took what is bound.
+
+    Args:
+        root: name of the configurable that was built.
+
+    Raises:
+        ConfigError: naming what is bound to arguments that the program gives itself, always.
+    """
+    called, lost = gin_config._OPERATIVE_CONFIG, []
+    for (scope, selector), arguments in gin_config._CONFIG.items():
+        taken = [
+            values
+            for (inner, name), values in called.items()
+            if name == selector and f"{inner}/".startswith(f"{scope}/" if scope else "")
+        ]
+        if taken:
+            names = [name for name in arguments if not any(name in values for values in taken)]
+            lost += [_full_name(scope, selector, name) for name in names]
+    if lost:
+        known = bounds.arguments(gin_config._REGISTRY.get_match(root).wrapped)
+        own = {f"{root}.{name}" for name in (n.rpartition(".")[2] for n in lost) if name in known}
+        raise ConfigError(
+            f"Bound, but given by the run itself: {', '.join(sorted(lost))}. Remove the binding"
+            + "".join(f"; {name} can be bound" for name in sorted(own - {*lost}))
+            + "."
+        )
+
+
 def _refuse_missing(reached):
     """What is reached and lacks a binding that it requires is an error."""
     bound, missing = gin_config._CONFIG, {}
@@ -312,6 +341,8 @@ def _known(value):
     value = _behind_macros(value)
     if isinstance(value, (list, tuple)):
         return type(value)(map(_known, value))
+    if isinstance(value, dict):
+        return {_known(key): _known(each) for key, each in value.items()}
     if not isinstance(value, gin_config.ConfigurableReference):
         return value
     ((_, selector),) = _references(value)

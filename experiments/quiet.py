@@ -4,6 +4,13 @@ import faulthandler
 import os
 import sys
 import tempfile
+from pathlib import Path
+
+_HERE = Path(__file__).resolve().parent
+# Of the programs, which import nothing else from here. Python looks into the folder of a program
+# first, where `study.py` and others would hide modules of the same names that a gin file imports.
+if Path(sys.argv[0]).resolve().parent == _HERE:
+    sys.path[:] = [folder for folder in sys.path if Path(folder).resolve() != _HERE]
 
 
 def import_tensorflow():

@@ -58,6 +58,8 @@ def wrong(annotation):
     elif origin in (tuple, collections.abc.Sequence):
         length = len(inner) if origin is tuple else 2
         yield from (5, "ten", *((value,) * length for value in wrong(inner[0])))
+    elif origin is collections.abc.Mapping:
+        yield from (5, "ten", {"name": 5}, {5: max})
     elif origin in (typing.Union, types.UnionType):
         yield from (
             value

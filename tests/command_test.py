@@ -1,5 +1,6 @@
 """The console command and the programs it starts."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -26,6 +27,26 @@ def test_a_program_starts_as_from_its_own_file(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(sys, "argv", ["ccpdml", "check-data", "--root=x"])
     ccpdml_command.main()
     assert capsys.readouterr().out == "__main__ ['--root=x'] found\n"
+
+
+@pytest.mark.parametrize("start", ["file", "command"])
+def test_what_lies_beside_a_program_hides_no_module_of_the_user(start, tmp_path):
+    beside, mine = tmp_path / "experiments", tmp_path / "mine"
+    for folder in (beside, mine):
+        folder.mkdir()
+        (folder / "study.py").write_text(f"WHOSE = {folder.name!r}")
+    (beside / "quiet.py").write_text((EXPERIMENTS / "quiet.py").read_text())
+    (beside / "run.py").write_text("import quiet\nimport sys\nsys.path.append(sys.argv[1])\n")
+    with (beside / "run.py").open("a") as file:
+        file.write("import study\nprint(study.WHOSE)")
+    by_command = (
+        "import ccpdml_command, pathlib, sys\n"
+        f"ccpdml_command.folder = lambda: pathlib.Path({str(beside)!r})\n"
+        "sys.argv[1:1] = ['run']\nccpdml_command.main()"
+    )
+    how = {"file": [beside / "run.py"], "command": ["-c", by_command]}[start]
+    done = subprocess.run([sys.executable, *how, mine], capture_output=True, text=True)
+    assert done.stdout == "mine\n", done.stderr
 
 
 def test_an_unknown_program_is_told_in_one_line(monkeypatch):

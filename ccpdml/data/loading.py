@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from absl import logging
 from ccpdml import bounds
 from ccpdml.bounds import Count, Whole, checked
 from ccpdml.data import (
+    benchmark,
     cars,
     characters,
     checks,
@@ -33,7 +35,7 @@ from ccpdml.data.source import Reader, Source
 
 BENCHMARKS = {b.name: b for b in (cub.BENCHMARK, cars.BENCHMARK, sop.BENCHMARK, inshop.BENCHMARK)}
 READERS: dict[str, Reader] = {
-    **{name: benchmark.read for name, benchmark in BENCHMARKS.items()},
+    **{name: about.read for name, about in BENCHMARKS.items()},
     "folder": folder.read,
     "csv": table.read,
     "digits": digits.read,
@@ -47,7 +49,7 @@ _MAX_SHOWN = 5
 @gin.configurable(module="data")
 @checked
 def load(
-    name: str,
+    name: str | Callable[..., Source],
     root: str | Path | None = None,
     fold: Whole = 0,
     num_folds: Count | None = None,
@@ -60,7 +62,8 @@ def load(
     """Reads a data set and cuts its development classes into training and validation classes.
 
     Args:
-        name: a key of `READERS`.
+        name: a key of `READERS`, or a reader of one's own: function of (root, ...) ->
+            `data.source.Source`.
         root: folder that holds the data sets, or the data set itself; None takes $CCPDML_DATA,
             else ~/.ccpdml/data.
         fold: which fold validates, int in 0..num_folds-1.
@@ -89,6 +92,7 @@ def load(
         ValueError: if the name is unknown, a fold is out of range or the data set is not whole.
     """
     source = read(name, root, **options)
+    name = name if isinstance(name, str) else name.__name__
     problems = checks.problems(source, verify_counts, closed_set)
     if skip_corrupt:
         problems = [line for line in problems if not line.startswith("format: ")]
@@ -208,20 +212,31 @@ def read(name: str, root: str | Path | None = None, **options: object) -> Source
     Returns:
         `source.Source`.
     """
-    if name not in READERS:
-        raise ValueError(f"`name` must be one of {sorted(READERS)}. Received: {name=}")
-    known = list(inspect.signature(READERS[name]).parameters)[1:]
+    if isinstance(name, str) and name not in READERS:
+        raise ValueError(
+            f"`name` must be one of {sorted(READERS)}, or a reader of your own: a function of "
+            f"(root, ...) -> `data.source.Source`. Received: {name=}"
+        )
+    reader = READERS[name] if isinstance(name, str) else name
+    name = name if isinstance(name, str) else name.__name__
+    known = list(inspect.signature(reader).parameters)[1:]
     unknown = sorted(options.keys() - set(known))
     if unknown:
         takes = f"the options {', '.join(known)}" if known else "no options"
         raise ValueError(
             f"The data set {name!r} has {takes} of its own. Received: {', '.join(unknown)}"
         )
-    declared = bounds.declared(READERS[name])
+    declared = bounds.declared(reader)
     for option, value in options.items():
-        if not bounds.fits(value, declared[option]):
+        if not bounds.fits(value, declared.get(option, Any)):
             raise ValueError(bounds.complaint(f"data.load.{option}", value, declared[option]))
-    return READERS[name](root, **options)
+    found = reader(benchmark.data_root(root), **options)
+    if not isinstance(found, Source):
+        raise ValueError(
+            f"The reader {name!r} must return a `data.source.Source`; what gives `data.Splits` is "
+            f"bound to `train.data` itself. Received: {type(found).__name__}"
+        )
+    return found
 
 
 def _refuse(name, problems):

@@ -158,9 +158,12 @@ def _views(image_set, view, draw, num_images, batch_size):
         Dataset of (indices int64 [b], views uint8 [b, height, width, channels]).
     """
     if not isinstance(view, View) or view.reads_files == image_set.in_memory:
-        wanted = "pixels" if image_set.in_memory else "files"
+        wanted, such = "files", "RandomResizedCrop, CenterCrop or Resize"
+        if image_set.in_memory:
+            wanted, such = "pixels", "RandomShift or Plain"
         raise ValueError(
-            f"`view` must be a view of {wanted}. Received: {type(view).__name__}, which is none: "
+            f"`view` must be a view of {wanted}, such as {such} (in a run `train.training_view` "
+            f"and `train.evaluation_view`). Received: {type(view).__name__}, which is none: "
             f"its `reads_files` would be {not image_set.in_memory}, see `data.views.View`"
         )
     numbers = tf.data.Dataset.range(-(-num_images // batch_size))

@@ -2,10 +2,12 @@
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from ccpdml.data import image_set
 
@@ -38,7 +40,7 @@ class Source:
     left_out: tuple[str, ...] = ()
 
     @property
-    def parts(self):
+    def parts(self) -> dict[str, image_set.ImageSet]:
         """{name: ImageSet} of the parts there are."""
         names = ("development", "validation", "test", "gallery")
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
@@ -62,18 +64,24 @@ class Reader(Protocol):
         """
 
 
-def files(folder, paths, classes, names=None, all_classes=None):
+def files(
+    folder: str | os.PathLike,
+    paths: Sequence[str | os.PathLike],
+    classes: npt.ArrayLike,
+    names: dict[Any, str] | None = None,
+    all_classes: npt.ArrayLike | None = None,
+) -> image_set.ImageSet:
     """An image set of files.
 
     Args:
         folder: what relative `paths` are relative to.
-        paths: str [n].
+        paths: of the images, relative to `folder` or absolute, [n].
         classes: class of each image, sortable keys [n].
         names: {key: class name}; None takes the keys.
         all_classes: keys of all the classes, if `classes` may lack some (query and gallery).
 
     Returns:
-        `image_set.ImageSet`; classes are numbered in the order of their keys.
+        `ImageSet`; classes are numbered in the order of their keys.
     """
     keys, labels = np.unique(np.asarray(classes), return_inverse=True)
     if all_classes is not None:

@@ -1,6 +1,7 @@
 """From a recipe to a run that can be trained: the learner, and what happens at evaluations."""
 
 import inspect
+from collections.abc import Mapping
 from pathlib import Path
 
 import tensorflow as tf
@@ -43,14 +44,20 @@ def build(
     tf.keras.utils.set_random_seed(prepared.recipe.schedule.seed)
     with prepared.strategy.scope():
         learner = _learner(prepared)
-    callbacks = _callbacks(prepared, learner)
+    callbacks, named = _callbacks(prepared, learner), {}
+    extra = prepared.recipe.schedule.callbacks
+    if isinstance(extra, Mapping):
+        named = {name: make() for name, make in extra.items()}
+    else:
+        callbacks += [make() for make in extra]
     if run_dir is not None:
         callbacks += _kept(prepared, callbacks, run_dir, output_dir)
-    return Run(prepared, learner, training.OuterLoop(callbacks), run_dir, output_dir)
+    outer = training.OuterLoop(callbacks, **named)
+    return Run(prepared, learner, outer, run_dir, output_dir)
 
 
 def _callbacks(prepared, learner):
-    """What acts at evaluations."""
+    """What acts at evaluations of every run."""
     schedule = prepared.recipe.schedule
     selection = prepared.selection()
     callbacks = [selection, training.CollapseAlarm(selection), schedule.early_stopping()]
@@ -58,7 +65,7 @@ def _callbacks(prepared, learner):
         callbacks.append(schedule.reinitialization(pool(prepared, learner)))
     label = f"{'test' if prepared.recipe.data.select_on == 'test' else 'val'} MAP@R"
     callbacks.append(training.ProgressBar(schedule.steps, label=label))
-    return callbacks + [make() for make in schedule.callbacks]
+    return callbacks
 
 
 def _kept(prepared, callbacks, run_dir, output_dir):

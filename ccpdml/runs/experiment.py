@@ -2,7 +2,7 @@
 
 import dataclasses
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -61,7 +61,8 @@ class Experiment:
         tensorboard: whether `logs/tensorboard/` is written: scalars, the test embeddings with
             their images, settings with test scores; or the class or function of a directory that
             writes the scalars.
-        callbacks: classes or functions without arguments -> further Keras callbacks, a tuple; see
+        callbacks: classes or functions without arguments -> further Keras callbacks: a tuple, or
+            a dict of them by names of their own, which two of one class need; see
             `training.OuterLoop` for when they act.
         sampler: class or function of (labels, classes_per_batch, samples_per_class, seed) ->
             `ClassBalancedSampler`, or another `data.samplers.Sampler` of batches of that size.
@@ -101,7 +102,7 @@ class Experiment:
         deterministic: bool = False,
         precision: str = "float32",
         tensorboard: bool | Callable[[Path], tf.keras.callbacks.Callback] = True,
-        callbacks: Sequence[Callable[[], tf.keras.callbacks.Callback]] = (),
+        callbacks: Sequence[recipe.MakesCallback] | Mapping[str, recipe.MakesCallback] = (),
         sampler: Callable[..., samplers.Sampler] = samplers.ClassBalancedSampler,
         evaluation: Callable[..., training.RetrievalEvaluation] = training.RetrievalEvaluation,
         checkpoint: Callable[..., training.Checkpoint] = training.Checkpoint,
@@ -125,8 +126,14 @@ class Experiment:
         return run.learner, run.outer
 
     def assemble(self) -> Run:
-        """Builds the run."""
-        return assembly.build(self.prepared, self.run_dir, self.output_dir)
+        """Builds the run.
+
+        Raises:
+            ConfigError: if something is bound that the run itself says.
+        """
+        run = assembly.build(self.prepared, self.run_dir, self.output_dir)
+        config.refuse_overridden()
+        return run
 
     @property
     def splits(self) -> Splits:
@@ -190,8 +197,10 @@ class Experiment:
         with claims.occupied(self.output_dir):
             if self.is_finished:  # By a process that held the lock until now.
                 return self._read()
+            claims.refuse_other(self.run_dir, self.data, self._identity())
+            run = self.assemble()  # What cannot be built leaves the directory to others.
             claims.settle(self.run_dir, self.output_dir, self.data, self.strategy, self._identity())
-            return self._run()
+            return self._run(run)
 
     def _identity(self):
         return identity.of(self.recipe)
@@ -205,8 +214,7 @@ class Experiment:
         """No worker leaves while another may still wait for what it has to give."""
         replicas.any_worker(False, self.strategy)
 
-    def _run(self):
-        run = self.assemble()
+    def _run(self, run):
         files.write_text(self.output_dir / "operative_config.gin", gin.operative_config_str())
         trained = run.train()
         # First: whatever fails from here on, nothing that was trained is lost.

@@ -1,7 +1,7 @@
 """What a run is made of: plain values and what to call, in groups that do not change."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +11,9 @@ from ccpdml import bounds, training
 from ccpdml.bounds import Count, Seed
 from ccpdml.data import samplers, views
 from ccpdml.data.image_set import Splits
+
+MakesCallback = Callable[[], tf.keras.callbacks.Callback]
+"""A class or function without arguments that makes a Keras callback."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +107,8 @@ class Schedule(_Group):
         early_stopping: class or function without arguments -> `EarlyStopping`.
         reinitialization: class or function of `draw_pool` -> `ProxyReinitialization`, or None.
         pool: class or function -> `PoolDraw`; needed with `reinitialization`.
-        callbacks: classes or functions without arguments -> further Keras callbacks.
+        callbacks: classes or functions without arguments -> further Keras callbacks: a sequence,
+            or a dict of them by names of their own.
         recall_at: further R@K of the test, ints.
         seed: of weights, sampling, augmentation and pools, int.
     """
@@ -116,7 +120,7 @@ class Schedule(_Group):
     early_stopping: Callable[[], training.EarlyStopping] = training.EarlyStopping
     reinitialization: Callable[[training.Pool], training.ProxyReinitialization] | None = None
     pool: Callable[..., training.PoolDraw] | None = None
-    callbacks: Sequence[Callable[[], tf.keras.callbacks.Callback]] = ()
+    callbacks: Sequence[MakesCallback] | Mapping[str, MakesCallback] = ()
     recall_at: Sequence[Count] = (2, 4, 8)
     seed: Seed = 0
 

@@ -35,6 +35,33 @@ def test_one_fold_trains_on_all_development_classes():
     assert splits.train.num_classes == 6
 
 
+def letters(root, per_class: int = 3, parts=1):
+    """Files `root/<class>_<number>.png`, as a reader of one's own finds them."""
+    paths = [f"{c}_{number}.png" for c in "abcdefgh" for number in range(per_class)]
+    images = data.source.files(root, paths, [path[0] for path in paths])
+    halves = images.select_classes(range(4)), images.select_classes(range(4, 8))
+    return data.source.Source(*halves) if parts == 1 else halves
+
+
+def test_a_reader_of_ones_own_is_cut_checked_and_told_like_any_other(tmp_path, monkeypatch):
+    monkeypatch.setenv("CCPDML_DATA", str(tmp_path))
+    for letter in "abcdefgh":
+        for number in range(3):
+            (tmp_path / f"{letter}_{number}.png").touch()
+    splits = data.load(letters, num_folds=2, fold=1)
+    assert splits.train.class_names + splits.validation.class_names == tuple("abcd")
+    assert splits.test.paths[0] == str(tmp_path / "e_0.png")
+    assert splits.info["name"] == "letters"
+    with pytest.raises(ValueError, match="The data set 'letters' is not as expected:\n  missing"):
+        data.load(letters, per_class=4)
+    with pytest.raises(ValueError, match="`data.load.per_class` must be an integer"):
+        data.load(letters, per_class="ten")
+    with pytest.raises(ValueError, match="has the options per_class, parts of its own.*: sides"):
+        data.load(letters, sides=4)
+    with pytest.raises(ValueError, match="must return a `data.source.Source`.* Received: tuple"):
+        data.load(letters, parts=2)
+
+
 def test_unknown_data_set_is_refused_with_the_names_there_are():
     with pytest.raises(ValueError, match="'digits', .*'folder', 'glyphs'.*name='digit'"):
         data.load("digit")

@@ -201,7 +201,31 @@ def test_plan_names_classes_batch_and_pool(tmp_path):
 def test_a_setting_that_cannot_be_is_refused_before_training(tmp_path, binding, message):
     with pytest.raises(ValueError, match=message):
         experiment(tmp_path, bindings=[*SHORT, *binding.split("\n")]).run()
-    assert not (tmp_path / "checkpoints").exists() or not list((tmp_path / "checkpoints").iterdir())
+    assert not (tmp_path / "checkpoints").exists()
+    assert not (tmp_path / config.FILE_NAME).exists()  # The corrected run may have the directory.
+
+
+def test_what_is_bound_and_given_by_the_run_itself_is_refused(tmp_path):
+    lost = {"PoolDraw.seed": 3, "ClassBalancedSampler.samples_per_class": 2}
+    lost |= {"Checkpoint.directory": "elsewhere", "build_encoder.input_shape": (8, 8, 1)}
+    bindings = [f"{name} = {value!r}" for name, value in lost.items()]
+    with pytest.raises(config.ConfigError, match="Bound, but given by the run itself: ") as caught:
+        experiment(tmp_path, bindings=[*SHORT, *bindings, "PoolDraw.batch_size = 9"]).run()
+    message, _, cure = str(caught.value).partition(". Remove the binding")
+    assert set(message.partition(": ")[2].split(", ")) == set(lost)
+    assert cure == "; train.samples_per_class can be bound; train.seed can be bound."
+
+
+def test_two_callbacks_of_one_class_have_names(tmp_path):
+    bindings = ["by_loss/EarlyStopping.monitor = 'loss'", "by_loss/EarlyStopping.mode = 'min'"]
+    named = "train.callbacks = {'by_loss': @by_loss/EarlyStopping}"
+    _, outer = experiment(tmp_path, bindings=[*SHORT, named, *bindings]).build()
+    monitored = [outer[name].monitor.name for name in ("EarlyStopping", "by_loss")]
+    assert monitored == ["val_map_at_r", "loss"]
+    gin.clear_config()
+    unnamed = "train.callbacks = (@by_loss/EarlyStopping,)"
+    with pytest.raises(ValueError, match=r"train.callbacks = \{'my_name': @EarlyStopping, ...\}"):
+        experiment(tmp_path, bindings=[*SHORT, unnamed, *bindings]).build()
 
 
 @pytest.mark.parametrize("binding", ["classes_per_batch = 1", "samples_per_class = 1"])

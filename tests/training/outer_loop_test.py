@@ -82,6 +82,43 @@ def test_a_callback_that_a_checkpoint_cannot_keep_is_told(tmp_path):
     assert not isinstance(training.Checkpoint(tmp_path), training.Checkpointed)
 
 
+def test_a_stage_of_a_callback_that_is_not_ours_is_refused():
+    class Late(tf.keras.callbacks.Callback):
+        stage = training.Stage.LOG
+
+    with pytest.raises(ValueError, match="Only a `training.OuterCallback` .* the base of Late"):
+        training.OuterLoop([Late()])
+
+
+class Kept(Counter):
+    """A counter that has a checkpoint keep something more."""
+
+    def __init__(self, kept):
+        super().__init__()
+        self.kept = kept
+
+    def trackables(self):
+        return {"kept": self.kept}
+
+
+def test_variables_of_either_kind_are_kept_and_what_would_not_be_is_refused(tmp_path):
+    for number, make in enumerate((tf.Variable, tf.keras.layers.Layer().add_weight)):
+        directory = tmp_path / str(number)
+        kept = make(1.0) if number == 0 else make(shape=(), initializer="ones", name="kept")
+        loops = [
+            training.OuterLoop([Score(), Kept(kept), training.Checkpoint(directory)])
+            for _ in range(2)
+        ]
+        kept.assign(7.0)
+        fit(loops[0], epochs=1)
+        kept.assign(1.0)
+        assert loops[1].restore(tiny.learner()) == (1, 5)
+        assert float(tf.convert_to_tensor(kept)) == 7.0
+    for kept in (tf.keras.metrics.Mean(), [tf.Variable(1.0)], 5):
+        with pytest.raises(ValueError, match=r"`Kept.trackables\(\)\['kept'\]` must be a variable"):
+            training.OuterLoop([Kept(kept), training.Checkpoint(tmp_path)]).restore(tiny.learner())
+
+
 def test_a_stopped_fit_goes_on_bit_for_bit_with_every_state_of_its_own(tmp_path, op_determinism):
     whole = outer_loop(tmp_path / "whole", other=training.EarlyStopping("loss", "min"))
     weights = fit(whole)

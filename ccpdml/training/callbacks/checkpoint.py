@@ -216,8 +216,24 @@ class Checkpoint(OuterCallback):
         items["Checkpoint_state"] = _PlainState(self)
         for name, owner in self.owners.items():
             items[f"{name}_state"] = _PlainState(owner)
-            items |= {f"{name}_{key}": value for key, value in owner.trackables().items()}
+            items |= {
+                f"{name}_{key}": _trackable(owner, key, value)
+                for key, value in owner.trackables().items()
+            }
         return items
+
+
+def _trackable(owner, key, value):
+    """What a callback wants kept, as TensorFlow keeps it."""
+    value = stacks.raw(value)
+    # Lists and dicts would pass, without the Keras variables in them.
+    if isinstance(value, (tf.Variable, tf.Module)):
+        return value
+    raise ValueError(
+        f"`{type(owner).__name__}.trackables()[{key!r}]` must be a variable, or a `tf.Module` that "
+        "holds some; of a metric or optimizer give each of its `.variables` a name. Received: "
+        f"{type(value).__name__}"
+    )
 
 
 def _by_class(callbacks):

@@ -75,5 +75,5 @@ class StatefulCallback(OuterCallback):
         raise NotImplementedError
 
     def trackables(self) -> dict[str, Any]:
-        """Variables, or objects that hold some, that a checkpoint must keep, by name."""
+        """Variables (TensorFlow's or Keras's) or `tf.Module`s that a checkpoint keeps, by name."""
         return {}

@@ -27,16 +27,17 @@ class OuterLoop:
         **named: further ones by a name of their own, which two of one class need.
 
     Raises:
-        ValueError: if two have one name, something is no callback, or `Checkpoint` is there twice
-            or was given callbacks of its own.
+        ValueError: if two have one name, something is no callback, one has a `stage` and is no
+            `OuterCallback`, or `Checkpoint` is there twice or was given callbacks of its own.
     """
 
     def __init__(
         self,
         callbacks: Sequence[tf.keras.callbacks.Callback] = (),
+        /,
         **named: tf.keras.callbacks.Callback,
     ):
-        pairs = [(type(callback).__name__, callback) for callback in callbacks] + [*named.items()]
+        pairs = [(_class(callback), callback) for callback in callbacks] + [*named.items()]
         self._named = dict(sorted(_distinct(pairs), key=lambda pair: _stage(pair[1])))
         for other in [c for c in self if isinstance(c, EarlyStopping)][1:]:
             other.puts_back = False
@@ -131,7 +132,18 @@ class OuterLoop:
 
 
 def _stage(callback):
-    return callback.stage if isinstance(callback, OuterCallback) else Stage.EXTRA
+    if isinstance(callback, OuterCallback):
+        return callback.stage
+    if isinstance(getattr(callback, "stage", None), Stage):
+        raise ValueError(
+            f"Only a `training.OuterCallback` has a stage: make it the base of {_class(callback)}. "
+            f"Received: {_class(callback)}.stage={callback.stage}"
+        )
+    return Stage.EXTRA
+
+
+def _class(callback):
+    return type(callback).__name__
 
 
 def _distinct(pairs):
@@ -142,7 +154,8 @@ def _distinct(pairs):
         if name in seen:
             raise ValueError(
                 f"Two callbacks are called {name!r}, and a checkpoint could keep one of them only. "
-                f"Give one a name of its own: `OuterLoop([...], my_name={name}(...))`."
+                f"Give one a name of its own: `OuterLoop([...], my_name={_class(callback)}(...))`, "
+                f"in a run `train.callbacks = {{'my_name': @{_class(callback)}, ...}}`."
             )
         seen.add(name)
     return pairs
