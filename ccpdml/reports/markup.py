@@ -9,14 +9,15 @@ from pathlib import Path
 VERDICTS = {"reproduced": "good", "better": "good", "worse": "bad"}
 
 
-def document(title, body):
+def document(title, body, style="page.css"):
     """A page: str.
 
     Args:
         title: text.
         body: pieces of HTML.
+        style: name of its CSS file, which lies beside this module.
     """
-    css = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
+    css = (Path(__file__).parent / style).read_text(encoding="utf-8")
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -95,10 +96,19 @@ def figure(data, caption, kind=""):
         caption: text.
         kind: 'gallery' for a picture that takes the whole width, and scrolls on a narrow page.
     """
-    source = "data:image/png;base64," + base64.b64encode(data).decode()
     caption = html.escape(caption)
-    picture = f'<div class="scroll"><img src="{source}" alt="{caption}"></div>'
+    picture = f'<div class="scroll"><img src="{address(data, "png")}" alt="{caption}"></div>'
     return f'<figure class="{kind}">{picture}<figcaption>{caption}</figcaption></figure>'
+
+
+def address(data, kind):
+    """An address that holds a picture itself.
+
+    Args:
+        data: bytes of its file.
+        kind: "png" or "jpeg".
+    """
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def drawn(draw, values, caption):

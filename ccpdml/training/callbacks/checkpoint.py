@@ -225,7 +225,7 @@ class Checkpoint(OuterCallback):
 
 def _trackable(owner, key, value):
     """What a callback wants kept, as TensorFlow keeps it."""
-    value = stacks.raw(value)
+    value = compat.raw(value)
     # Lists and dicts would pass, without the Keras variables in them.
     if isinstance(value, (tf.Variable, tf.Module)):
         return value
