@@ -110,6 +110,7 @@ def test_the_blocks_of_a_page_run_in_order(page, tmp_path, monkeypatch, characte
     monkeypatch.setenv("PATH", str(tmp_path / ".venv" / "bin"), prepend=os.pathsep)
     monkeypatch.setenv("CCPDML_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))  # Of processes that a program starts.
+    monkeypatch.syspath_prepend(tmp_path)  # As a script of the reader would find `mine`.
     kinds = itertools.groupby(to_run(page), lambda block: (block.language, file_of(block)))
     for (language, name), group in kinds:
         group = list(group)
