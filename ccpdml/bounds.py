@@ -1,4 +1,4 @@
-"""What an argument may be: its annotation declares it, and this module alone checks it.
+"""Ranges and types of arguments: annotations declare them, this module alone checks them.
 
     def __init__(self, num_classes: Count, margin: NonNegative = 0.1, miner: Layer | None = None):
 
@@ -77,7 +77,7 @@ Cosine = Annotated[float, Range(-1, 1)]
 
 
 def fits(value: Any, expected: Any) -> bool:
-    """Whether a value is what an annotation declares.
+    """Tells whether a value is what an annotation declares.
 
     Numbers must be finite, integers fit in 64 bits, a bool is no number, and an integer serves as a
     float. Annotations of
@@ -125,7 +125,7 @@ def _is_protocol(expected):
 
 
 def _is_of_a_call(expected):
-    """Whether a type is a protocol of nothing but how something is called."""
+    """Tells whether a type is a protocol of nothing but how something is called."""
     return (
         _is_protocol(expected)
         and "__call__" in vars(expected)
@@ -140,7 +140,7 @@ def _can_be_computed(number):
 
 
 def spell(expected: Any) -> str:
-    """What an annotation declares, in words."""
+    """Spells in words what an annotation declares."""
     origin, arguments = typing.get_origin(expected), typing.get_args(expected)
     if origin is Annotated:
         return " ".join([spell(arguments[0]), *map(str, arguments[1:])]).strip()

@@ -1,4 +1,4 @@
-"""Where Keras 2 and Keras 3 differ: the one place that asks which of them is running."""
+"""Differences of Keras 2 and Keras 3: the one place that asks which of them is running."""
 
 import contextlib
 import importlib.metadata
@@ -26,7 +26,7 @@ def raw(variable: tf.Variable) -> tf.Variable:
 
 
 def is_compiled_by_xla() -> bool:
-    """Whether what is being traced belongs to a function with `jit_compile=True`."""
+    """Tells whether what is being traced belongs to a function with `jit_compile=True`."""
     return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
 
 

@@ -1,4 +1,4 @@
-"""Gin: which files are read, what they may bind, and what a run keeps of them."""
+"""Gin: the files that are read, what they may bind, and what a run keeps of them."""
 
 import inspect
 import re
@@ -154,7 +154,7 @@ def _parse(what, parse, source):
 
 
 def _in_one_line(error):
-    """What gin says, in one line; a binding that was given on its own is quoted already."""
+    """A message of gin in one line; a binding that was given on its own is quoted already."""
     text = re.sub(r"\n\s*In bindings string line .*", "", str(error), flags=re.DOTALL)
     return " ".join(line.strip() for line in text.splitlines())
 
@@ -182,7 +182,7 @@ def _reached(roots):
 
 
 def _defaults(root):
-    """What the program makes for a root where nothing is bound, if gin knows it."""
+    """Defaults of a root, where nothing is bound, that gin knows."""
     bound = gin_config._CONFIG.get(("", root), {})
     parameters = inspect.signature(gin_config._REGISTRY[root].wrapped).parameters
     defaults = [p.default for name, p in parameters.items() if name not in bound]
@@ -190,7 +190,7 @@ def _defaults(root):
 
 
 def _refuse_unused(reached):
-    """What is bound and never reached is an error."""
+    """Refuses what is bound and never reached."""
     bound = gin_config._CONFIG
     unused = sorted(set(bound) - reached)
     if unused:
@@ -231,7 +231,7 @@ def refuse_overridden(root: str = "train") -> None:
 
 
 def _refuse_missing(reached):
-    """What is reached and lacks a binding that it requires is an error."""
+    """Refuses what is reached and lacks a binding that it requires."""
     bound, missing = gin_config._CONFIG, {}
     called = {
         selector for key in reached for selector in _called(list(bound.get(key, {}).values()))
@@ -262,7 +262,7 @@ def _refuse_missing(reached):
 
 
 def _refuse_undefined_macros():
-    """A macro that is used and not bound, or is bound to itself, is an error."""
+    """Refuses a macro that is used and not bound, or is bound to itself."""
     for (scope, selector), arguments in gin_config._CONFIG.items():
         for name, value in arguments.items():
             for macro, found in _references(value):
@@ -276,7 +276,7 @@ def _refuse_undefined_macros():
 
 
 def _leads_back(macro):
-    """Whether the value of a macro refers to that macro, maybe through others."""
+    """Tells whether the value of a macro refers to that macro, maybe through others."""
     seen, waiting = set(), [macro]
     while waiting:
         bound = gin_config._CONFIG.get((waiting.pop(), "gin.macro"), {})
@@ -315,7 +315,7 @@ def refuse_values() -> None:
 
 
 def declared(selector: str) -> dict[str, Any]:
-    """What each argument of a configurable may be, as annotations: {name: annotation}."""
+    """Annotations of the arguments of a configurable: {name: annotation}."""
     entry = gin_config._REGISTRY[selector]
     if entry.module in _KERAS:
         parameters = inspect.signature(entry.wrapped).parameters
@@ -329,7 +329,7 @@ def _is_macro(value):
 
 
 def _behind_macros(value):
-    """What a macro, or a macro of a macro, is bound to; any other value as it is."""
+    """The value behind a macro, or a macro of a macro; any other value as it is."""
     while _is_macro(value):
         ((scope, selector),) = _references(value)
         value = gin_config._CONFIG[scope, selector]["value"]
@@ -353,7 +353,7 @@ def _known(value):
 
 
 def _full_name(scope, selector, argument):
-    """How a gin file spells an argument."""
+    """Name of an argument as a gin file spells it."""
     package, _, rest = selector.partition(".")
     name = rest.rpartition(".")[2] if package == "ccpdml" else selector
     return f"{scope}/{name}.{argument}" if scope else f"{name}.{argument}"
@@ -392,7 +392,7 @@ def _spell(scope, selector, bound):
 
 
 def message(error: Exception) -> str:
-    """What an error says, without the lines that gin adds on which function it came through."""
+    """The text of an error without the lines that gin adds on which function it came through."""
     return re.sub(r"\n\s*In call to configurable .*", "", str(error))
 
 
@@ -402,18 +402,18 @@ def text() -> str:
 
 
 def bindable(value: Any) -> Any:
-    """What gin has bound an argument to; of a default that gin knows, what gin makes of it."""
+    """The value of an argument; of a default that gin knows, what gin makes of it."""
     return gin.get_configurable(value) if _selector_of(value) else value
 
 
 def _selector_of(value):
-    """Under which name gin knows a class or function of the program; None if it does not."""
+    """Name under which gin knows a class or function of the program; None if it does not."""
     known = gin_config._REGISTRY.items()
     return next((selector for selector, entry in known if entry.wrapped is value), None)
 
 
 def has_bindings() -> bool:
-    """Whether gin has bound anything."""
+    """Tells whether gin has bound anything."""
     return bool(gin_config._CONFIG)
 
 

@@ -1,4 +1,4 @@
-"""Who the workers of a run are, as environment variables say it: read and checked."""
+"""The workers of a run, as environment variables tell them: read and checked."""
 
 import json
 import math
@@ -123,7 +123,7 @@ def slurm_port() -> int:
 
 
 def seconds_to_wait(default: float) -> float:
-    """How long a worker waits for the others, `CCPDML_WAIT`, in seconds."""
+    """Seconds that a worker waits for the others, `CCPDML_WAIT`."""
     text = os.environ.get("CCPDML_WAIT", str(default))
     try:
         seconds = float(text)

@@ -11,7 +11,7 @@ _SECONDS_BETWEEN_TRIES = 0.2
 
 
 class WorkersMissingError(ConnectionError):
-    """Some worker of the cluster did not start in time."""
+    """An error: a worker of the cluster did not start in time."""
 
 
 def wait_for_all(addresses: Sequence[str], own: int, timeout: float) -> None:

@@ -58,7 +58,7 @@ def broadcast(x: tf.Tensor, strategy: tf.distribute.Strategy) -> tf.Tensor:
 
 
 def any_worker(flag: bool, strategy: tf.distribute.Strategy) -> bool:
-    """Whether `flag` is true on any worker; called outside `strategy.run`, by all workers."""
+    """Tells whether `flag` is true on any worker; called outside `strategy.run`, by all workers."""
     if strategy.num_replicas_in_sync == 1:
         return bool(flag)
     return bool(_reducer(strategy)(tf.constant(int(flag)), 1) > 0)
@@ -73,7 +73,7 @@ def sum_over_workers(x: tf.Tensor, strategy: tf.distribute.Strategy) -> tf.Tenso
 
 
 def worker(strategy: tf.distribute.Strategy) -> tuple[int, int]:
-    """Which worker this process is, in rank order, and how many there are: two ints."""
+    """Rank of this worker and number of workers: two ints."""
     own = strategy.experimental_local_results(strategy.run(_replica_id))
     return int(own[0]) // len(own), strategy.num_replicas_in_sync // len(own)
 

@@ -1,4 +1,4 @@
-"""Workers that are to meet in one directory, and whether they do."""
+"""A check that all workers of a run see the same directory."""
 
 import secrets
 import time

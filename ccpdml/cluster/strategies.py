@@ -1,4 +1,4 @@
-"""Which devices a run uses, and which of its processes may write."""
+"""The devices that a run uses, and the process that may write."""
 
 import atexit
 import contextlib
@@ -109,7 +109,7 @@ class _SlurmResolver(tf.distribute.cluster_resolver.SlurmClusterResolver):
 
 
 def is_lost_worker(error: Exception) -> bool:
-    """Whether an error of TensorFlow says that another worker is gone."""
+    """Tells whether an error of TensorFlow says that another worker is gone."""
     return isinstance(error, tf.errors.UnavailableError) or "Collective ops is aborted" in str(
         error
     )
@@ -130,12 +130,12 @@ def telling_lost_workers() -> Iterator[None]:
 
 
 def is_multi_worker(strategy: tf.distribute.Strategy) -> bool:
-    """Whether the replicas of `strategy` live in several processes."""
+    """Tells whether the replicas of `strategy` live in several processes."""
     return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this process is the one that writes the files of a run."""
+    """Tells whether this process is the one that writes the files of a run."""
     return bool(strategy.extended.should_checkpoint)
 
 

@@ -1,4 +1,4 @@
-"""What is published about a benchmark, and where on disk a copy of it may be."""
+"""Benchmarks: what is published about them, and the layouts of their copies on disk."""
 
 import dataclasses
 import os
@@ -97,7 +97,7 @@ class Benchmark:
         return dataclasses.replace(source, layout=layout.name, published=self.published)
 
     def about(self):
-        """Where the data set can be had and under which terms, a few lines of text."""
+        """Source and terms of the data set, a few lines of text."""
         return (
             f"{self.title}\n  home: {self.home}\n  licence: {self.licence}\n"
             f"  how to get it: {self.how_to_get}"

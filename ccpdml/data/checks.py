@@ -1,4 +1,4 @@
-"""The cheap checks of a data set: everything that can be said without opening an image."""
+"""Checks of a data set that open no image."""
 
 import collections
 import os
@@ -9,7 +9,7 @@ from ccpdml.data import decoding
 
 
 def problems(source, verify_counts=True, closed_set=False):
-    """What is wrong with a data set, one line each.
+    """Faults of a data set, one line each.
 
     Args:
         source: `source.Source`.
@@ -28,7 +28,7 @@ def problems(source, verify_counts=True, closed_set=False):
 
 
 def classes(source, closed_set=False):
-    """Says where classes are in several parts and should not be, or are not and should."""
+    """Classes that are in several parts and should not be, or are not and should."""
     trained = set(source.development.class_names)
     found = []
     for name in ("validation", "test"):

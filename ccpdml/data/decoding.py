@@ -1,4 +1,4 @@
-"""From the bytes of a file to pixels: JPEG, PNG, GIF, BMP and WebP, upright and in colour.
+"""Decoding of JPEG, PNG, GIF, BMP and WebP files to pixels, upright and in colour.
 
 Whatever reads an image file reads it here: training, evaluation, pools, embedding, search, and the
 exported model, for which all of it is TensorFlow ops.
@@ -82,7 +82,7 @@ def decode_window(contents, choose_window):
 
 
 def _is_plain_jpeg(contents):
-    """Whether a file is a JPEG without EXIF, as most are: they are spared all other questions."""
+    """Tells whether a file is a JPEG without EXIF, as most are: they need no other question."""
     return tf.io.is_jpeg(contents) & ~exif.is_noted(contents)
 
 
@@ -141,7 +141,7 @@ def _decode_bmp(contents):
 
 
 def _on_white(image):
-    """What is seen of RGB and alpha, uint8 [height, width, 4], before white."""
+    """RGB and alpha, uint8 [height, width, 4], before white."""
     color, alpha = (tf.cast(part, tf.int32) for part in (image[..., :3], image[..., 3:]))
     return tf.cast((color * alpha + 255 * (255 - alpha) + 127) // 255, tf.uint8)
 
@@ -189,7 +189,7 @@ def _why_not_decoded(kind):
 
 @functools.cache
 def decodes_webp():
-    """Whether this TensorFlow decodes WebP, which 2.15 does not."""
+    """Tells whether this TensorFlow decodes WebP, which 2.15 does not."""
     try:
         tf.io.decode_image(_TINY_WEBP)
     except tf.errors.InvalidArgumentError:

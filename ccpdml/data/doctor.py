@@ -15,7 +15,7 @@ _FILES_PER_BATCH = 256
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What was found.
+    """Problems and notes of a data set.
 
     Attributes:
         layout: the layout that was recognised.

@@ -1,4 +1,4 @@
-"""Characters drawn with typefaces: what the data sets that need no download are made of."""
+"""Characters drawn with typefaces, for the data sets that need no download."""
 
 import unicodedata
 
@@ -31,7 +31,7 @@ def draw(character, typeface):
 
 
 def name(character):
-    """What to call a class: its code point and Unicode's name."""
+    """Name of a class: its code point and Unicode's name."""
     return f"U+{ord(character):04X} {unicodedata.name(character, 'UNNAMED')}"
 
 

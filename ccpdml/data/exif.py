@@ -1,4 +1,4 @@
-"""Which way up an image is: the EXIF orientation of a file's bytes, by TensorFlow ops alone.
+"""The EXIF orientation of the bytes of an image file, by TensorFlow ops alone.
 
 Cameras store pixels as the sensor gives them, and note how to turn them: in the segment APP1 of a
 JPEG file, the chunk eXIf of a PNG file, the chunk EXIF of a WebP file. All of it runs inside a
@@ -26,7 +26,7 @@ _TURNS = (
 
 
 def is_noted(contents):
-    """Whether a JPEG file may have a note on its orientation, bool scalar; quick."""
+    """Tells whether a JPEG file may have a note on its orientation, bool scalar; quick."""
     return octets.has(octets.head(contents), _JPEG[0])
 
 
@@ -60,7 +60,7 @@ def upright(image, orientation):
 
 
 def stored_window(choose_window, shape, orientation):
-    """Where a window that is chosen in the upright image lies among the stored pixels.
+    """Place among the stored pixels of a window that is chosen in the upright image.
 
     Args:
         choose_window: function of the upright image's shape, int32 [3], -> (top, left, height,

@@ -113,7 +113,7 @@ def halves(origin, names):
 
 
 def is_image(path):
-    """Whether a file is an image by its name, of a kind that can be decoded or not."""
+    """Tells whether a file is an image by its name, of a kind that can be decoded or not."""
     kinds = EXTENSIONS + decoding.OTHER_EXTENSIONS
     return path.suffix.lower() in kinds and not path.name.startswith(LEFT_OUT)
 

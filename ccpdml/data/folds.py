@@ -1,4 +1,4 @@
-"""Cross-validation by class: which development classes validate in which fold.
+"""Folds: the development classes that validate, for each fold of a cross-validation.
 
 Two definitions are in use. They agree on CUB up to the order of the folds and differ by one class
 on Cars196, so results name the one they used. Both validate on the last block in fold 0.
@@ -83,7 +83,7 @@ def check(definition: str) -> None:
 
 
 def by_image(images: ImageSet, num_folds: int, fold: int) -> np.ndarray:
-    """Which images of each class validate in a closed set, by place in their class.
+    """Images of each class that validate in a closed set, by place in their class.
 
     Of n images, in their order, n / K side by side (at least 2, as one alone finds no other);
     none of a class of fewer than 4.

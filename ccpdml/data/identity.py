@@ -1,4 +1,4 @@
-"""Which data a run is about: a short description by which a run knows its own again.
+"""The identity of data: a short description by which a run knows its own again.
 
 Two data sets are the same if their parts list files of the same names and sizes, with the same
 classes, in the same order, and if the files that are looked into begin with the same bytes: all

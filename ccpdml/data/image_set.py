@@ -50,7 +50,7 @@ class ImageSet:
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """What to call each image: its path, or its name when there is no file; tuple of str."""
+        """Name of each image: its path, or its name when there is no file; tuple of str."""
         return self.names if self.in_memory else tuple(self.images.tolist())
 
     def select(self, indices: Sequence[int] | np.ndarray) -> Self:

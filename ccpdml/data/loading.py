@@ -23,6 +23,7 @@ from ccpdml.data import (
     doctor,
     features,
     folder,
+    folds,
     glyphs,
     identity,
     image_set,
@@ -30,7 +31,6 @@ from ccpdml.data import (
     sop,
     table,
 )
-from ccpdml.data import folds as class_folds
 from ccpdml.data.source import Reader, Source
 
 BENCHMARKS = {b.name: b for b in (cub.BENCHMARK, cars.BENCHMARK, sop.BENCHMARK, inshop.BENCHMARK)}
@@ -127,18 +127,18 @@ def load(
     return image_set.Splits(**(optional | parts), info=info)
 
 
-def _cut_classes(source, folds, num_folds, fold):
+def _cut_classes(source, definition, num_folds, fold):
     """Parts to train on, to validate on and to test on by class, and what `info` says of them."""
-    info = {"folds": folds, "num_folds": num_folds, "fold": fold}
-    if source.validation is not None and num_folds is None and folds == "ccp":
+    info = {"folds": definition, "num_folds": num_folds, "fold": fold}
+    if source.validation is not None and num_folds is None and definition == "ccp":
         parts = {"train": source.development, "validation": source.validation, "test": source.test}
         return parts, info | {"folds": "the data set's own validation classes"}
     if source.validation is not None:
         together = source.development.joined(source.validation)
         source = dataclasses.replace(source, development=together, validation=None)
-    class_folds.check(folds)
-    num_folds = num_folds or class_folds.default_number(source, folds, fold)
-    source, train, validation = class_folds.split(source, folds, num_folds, fold)
+    folds.check(definition)
+    num_folds = num_folds or folds.default_number(source, definition, fold)
+    source, train, validation = folds.split(source, definition, num_folds, fold)
     parts = {
         "train": source.development.select_classes(train),
         "validation": source.development.select_classes(validation) if len(validation) else None,
@@ -149,9 +149,9 @@ def _cut_classes(source, folds, num_folds, fold):
     return parts, info
 
 
-def _cut_images(source, folds, num_folds, fold):
-    """As `_cut_classes`, in a closed set: all classes are in every part."""
-    del folds  # Of classes.
+def _cut_images(source, definition, num_folds, fold):
+    """Parts in a closed set, otherwise as of `_cut_classes`: all classes are in every part."""
+    del definition  # Of folds by class.
     info = {"folds": "images of each class", "num_folds": num_folds or 4, "fold": fold}
     train, validation = source.development, source.validation
     if validation is not None and num_folds is None:
@@ -159,14 +159,14 @@ def _cut_images(source, folds, num_folds, fold):
     if not 0 <= fold < info["num_folds"]:
         raise ValueError(f"`fold` must be in 0..{info['num_folds'] - 1}. Received: {fold=}")
     if info["num_folds"] > 1 and validation is None:
-        held = class_folds.by_image(train, info["num_folds"], fold)
+        held = folds.by_image(train, info["num_folds"], fold)
         validation = train.select(held)
         train = train.select(np.setdiff1d(np.arange(len(train)), held))
     return {"train": train, "validation": validation if info["num_folds"] > 1 else None}, info
 
 
 def _told_left_out(source):
-    """What the reader left out: how many, and the first few; logged."""
+    """Number and first few of the files that the reader left out; logs them."""
     if source.left_out:
         first = "; ".join(source.left_out[:_MAX_SHOWN])
         logging.warning("%d files and folders are left out: %s", len(source.left_out), first)

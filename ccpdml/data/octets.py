@@ -40,7 +40,7 @@ def number(values, little=False):
 
 
 def has(contents, name):
-    """Whether a name (a regular expression of letters, str) is in a file, bool scalar."""
+    """Tells whether a name (a regular expression of letters, str) is in a file, bool scalar."""
     rest = tf.strings.regex_replace(contents, name, "", replace_global=False)
     return tf.strings.length(rest) < tf.strings.length(contents)
 

@@ -1,4 +1,4 @@
-"""Which images make up a batch: P classes x M samples, and pools of candidates per class.
+"""Batches of P classes x M samples, and pools of candidates per class: images by their indices.
 
 Everything is a pure function of (seed, step), so a run resumes by asking for the next step and
 every worker of a cluster sees the same global batch.

@@ -1,4 +1,4 @@
-"""What a reader hands over: the classes of a data set before folds are cut."""
+"""The result of a reader: the classes of a data set before folds are cut."""
 
 import dataclasses
 import os
@@ -47,7 +47,7 @@ class Source:
 
 
 class Reader(Protocol):
-    """What a name of a data set stands for: a function that finds the data set on disk.
+    """Reader of a data set: a function that finds it on disk.
 
     It may have options of its own, with defaults: further arguments of `data.load`.
     """

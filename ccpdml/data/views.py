@@ -11,7 +11,7 @@ from ccpdml.data import decoding
 
 @runtime_checkable
 class View(Protocol):
-    """What makes a view of an image, or of each of a batch.
+    """Maker of a view of an image, or of each of a batch.
 
     Attributes:
         reads_files: whether it is called with paths, or with pixels.

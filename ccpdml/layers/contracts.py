@@ -1,4 +1,4 @@
-"""What a layer of ours has to be told by where this library is not installed, as a type."""
+"""Type of what a layer of ours has to be told by where this library is not installed."""
 
 from typing import Protocol, runtime_checkable
 

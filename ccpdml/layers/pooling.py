@@ -1,4 +1,4 @@
-"""From a feature map to a feature vector."""
+"""Pooling of a feature map to a feature vector."""
 
 from typing import Any
 

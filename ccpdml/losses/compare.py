@@ -122,7 +122,7 @@ class InBatch(tf.keras.losses.Loss):
         return super().__call__(value[None], value[None])
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-        """What Keras is to reduce: the value that `__call__` found."""
+        """The value that `__call__` found, for Keras to reduce."""
         return y_pred
 
     def get_config(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a criterion may own beside its call, as types."""
+"""Types of what a criterion may own beside its call."""
 
 from typing import Protocol, runtime_checkable
 

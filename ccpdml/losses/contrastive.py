@@ -13,9 +13,9 @@ from ccpdml.ops import distances, reduction
 @gin.register
 @tf.keras.utils.register_keras_serializable(package="ccpdml")
 class ContrastiveLoss(PairLoss):
-    """C2: mean of what pairs pay, (d - pos_margin)+ or (neg_margin - d)+.
+    """C2: mean of the terms above 0 of all pairs, (d - pos_margin)+ or (neg_margin - d)+.
 
-    The mean is over the pairs that pay anything, positive and negative pairs apart.
+    The mean is over the terms above 0, of positive and of negative pairs apart.
 
     Args:
         pos_margin: distance up to which a positive pair is free (m⁺).
@@ -42,7 +42,7 @@ class ContrastiveLoss(PairLoss):
 @gin.register
 @tf.keras.utils.register_keras_serializable(package="ccpdml")
 class CosineContrastiveLoss(PairLoss):
-    """C1: an anchor pays 1 - s for a positive pair, (s - margin)+ for a negative; s its cosine.
+    """C1: sum of 1 - s over positive pairs and (s - margin)+ over negative ones; s the cosine.
 
     The sum over an anchor's pairs is averaged over the anchors. A positive pair with s above
     1 - 1e-5 is met, as in the original program.

@@ -1,4 +1,4 @@
-"""What every criterion has in common."""
+"""Base of all criteria."""
 
 from typing import Any, Self
 

@@ -43,7 +43,7 @@ class ExtraClasses(tf.keras.layers.Layer):
         raise NotImplementedError
 
     def retire(self, proxies: tf.Tensor) -> None:
-        """Told which proxies the next problem instance replaces.
+        """Hears which proxies the next problem instance replaces.
 
         Args:
             proxies: float [num_classes, proxies_per_class, dim], not normalized.

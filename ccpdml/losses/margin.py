@@ -9,16 +9,15 @@ from ccpdml import layers
 from ccpdml.bounds import Count, NonNegative, checked
 from ccpdml.losses.criterion import Criterion
 from ccpdml.losses.pair_loss import PairLoss
-from ccpdml.ops import distances as pairwise
-from ccpdml.ops import masks, reduction
+from ccpdml.ops import distances, masks, reduction
 
 
 @gin.register
 @tf.keras.utils.register_keras_serializable(package="ccpdml")
 class MarginLoss(PairLoss):
-    """Mean of what pairs pay: (d - beta + margin)+ or (beta + margin - d)+, plus `nu * beta`.
+    """Mean of the terms above 0, (d - beta + margin)+ or (beta + margin - d)+, plus `nu * beta`.
 
-    The mean is over the pairs that pay anything, positive and negative pairs apart.
+    The mean is over the terms above 0, of positive and of negative pairs apart.
 
     Args:
         margin: how far from the boundary a pair has to be (α).
@@ -100,14 +99,14 @@ class ClassMarginLoss(Criterion):
 
     def call(self, embeddings: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         embeddings = self.normalization(embeddings)
-        distances = pairwise.euclidean(embeddings)
+        measured = distances.euclidean(embeddings)
         positive, negative = masks.pairs(labels)
         if self.miner is not None:
             self.miner.learn_size(embeddings.shape[-1])
-            positive, negative = self.miner(distances, positive, negative)
-        of_anchor = tf.one_hot(tf.reshape(labels, [-1]), self.num_classes, dtype=distances.dtype)
+            positive, negative = self.miner(measured, positive, negative)
+        of_anchor = tf.one_hot(tf.reshape(labels, [-1]), self.num_classes, dtype=measured.dtype)
         beta = tf.linalg.matvec(of_anchor, tf.convert_to_tensor(self.beta))
-        hinges = around_boundary(distances, positive, negative, beta[:, None], self.margin)
+        hinges = around_boundary(measured, positive, negative, beta[:, None], self.margin)
         return hinges + self.nu * tf.reduce_mean(beta)
 
     def get_config(self) -> dict[str, Any]:

@@ -53,7 +53,7 @@ class Miner(tf.keras.layers.Layer):
         super().__init__(**({"dtype": "float32", "autocast": False} | kwargs))
 
     def learn_size(self, embedding_size: int) -> None:
-        """Told how many entries the embeddings have whose distances come next."""
+        """Hears how many entries the embeddings have whose distances come next."""
 
 
 @gin.register

@@ -1,4 +1,4 @@
-"""What losses that mix points with each other have in common."""
+"""Mixtures of points, for the losses that make some."""
 
 import tensorflow as tf
 

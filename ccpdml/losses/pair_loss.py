@@ -1,4 +1,4 @@
-"""What every pair loss has in common."""
+"""Base of all pair losses."""
 
 import tensorflow as tf
 

@@ -13,7 +13,7 @@ from ccpdml.ops import reduction
 @gin.register
 @tf.keras.utils.register_keras_serializable(package="ccpdml")
 class ProxyAnchorLoss(ProxyCriterion):
-    """A proxy pays soft maxima over the batch: its own samples too far, the others too near.
+    """Soft maxima over the batch, for each proxy: its own samples too far, the others too near.
 
     `log(1 + sum_pos exp(-alpha (s - margin)))`, averaged over the proxies with a sample of their
     class in the batch, plus `log(1 + sum_neg exp(alpha (s + margin)))`, averaged over those with a

@@ -1,4 +1,4 @@
-"""What every loss on proxies has in common."""
+"""Base of all losses on proxies."""
 
 from typing import Any
 

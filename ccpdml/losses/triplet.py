@@ -13,7 +13,7 @@ from ccpdml.ops import reduction
 @gin.register
 @tf.keras.utils.register_keras_serializable(package="ccpdml")
 class TripletLoss(PairLoss):
-    """Mean of (d(a, p) - d(a, n) + margin)+ over the triplets that pay anything.
+    """Mean of (d(a, p) - d(a, n) + margin)+ over the triplets where it is above 0.
 
     An anchor's positives are packed to the largest number that any anchor has, so memory grows
     with anchors x positives per anchor x references, not with references squared.

@@ -1,4 +1,4 @@
-"""Virtual softmax: a class that no sample belongs to and that is always in the way."""
+"""Virtual softmax: a class that no sample belongs to, made anew for every sample."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Says when an encoder or its proxies have collapsed, and what the likely causes are."""
+"""Alarms for an encoder or proxies that have collapsed, with the likely causes."""
 
 LEAST_VARIANCE = 1e-4  # of the mean squared length
 # Where classes do not stand out, this much is too little: networks that were never trained have
@@ -10,7 +10,7 @@ LEAST_PROXY_SPREAD = 0.01  # of the distance between images of a class
 
 
 def alarms(description: dict[str, float]) -> dict[str, str]:
-    """What is wrong with a geometry.
+    """Names signs of a collapse in a geometry.
 
     Args:
         description: dict of `geometry.spread` or `geometry.describe`.

@@ -1,4 +1,4 @@
-"""How embeddings and proxies lie in space: what the paper's Figures 1 and 2 are about."""
+"""The geometry of embeddings and proxies, which the paper's Figures 1 and 2 are about."""
 
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +38,7 @@ def spread(
     proxies: npt.ArrayLike | None = None,
     proxy_labels: npt.ArrayLike | None = None,
 ) -> dict[str, float]:
-    """How embeddings and proxies are spread, in time linear in their number.
+    """Measures the spread of embeddings and proxies, in time linear in their number.
 
     Args:
         embeddings: float [n, dim].

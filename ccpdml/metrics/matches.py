@@ -1,4 +1,4 @@
-"""Which gallery rows are of a query's class."""
+"""Matches: the gallery rows of a query's class."""
 
 import numpy as np
 

@@ -21,7 +21,7 @@ def present(scores: Iterable[str]) -> list[str]:
 
 
 def label(key: str) -> str:
-    """What a metric is called in tables and figures, by its key."""
+    """Name of a metric in tables and figures, by its key."""
     is_recall = key.startswith(_RECALL)
     return f"R@{key.removeprefix(_RECALL)}" if is_recall else LABELS[key]
 

@@ -1,4 +1,4 @@
-"""From the nearest rows of queries to their scores."""
+"""Scores of queries, from their nearest rows."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from ccpdml.metrics.knn import scan
 
 
 def scores(matches, recall_at, max_memory_bytes):
-    """Each metric of each query.
+    """Computes each metric of each query.
 
     Args:
         matches: `Matches` whose queries all have one.

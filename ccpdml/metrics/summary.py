@@ -1,4 +1,4 @@
-"""What a few scores of repeated runs say together."""
+"""Summary of the scores of repeated runs."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from scipy import special
 
 
 def summarize(values: Sequence[float], confidence: float = 0.95) -> dict[str, float | None]:
-    """Mean, spread and confidence interval of a few scores.
+    """Mean, standard deviation and confidence interval of a few scores.
 
     Args:
         values: scores, floats.

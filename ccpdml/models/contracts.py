@@ -1,4 +1,4 @@
-"""What a backbone is, and what the network that it gives may say of itself, as types."""
+"""Types of a backbone, and of what the network that it gives may say of itself."""
 
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable

@@ -1,4 +1,4 @@
-"""The encoder: what a trained run leaves behind."""
+"""The encoder: a backbone, pooling and an embedding head."""
 
 import dataclasses
 from typing import Annotated, Literal, Protocol, runtime_checkable
@@ -91,7 +91,7 @@ def build_encoder(
 
 
 def _check_statistics(network):
-    """Statistics of random weights, none yet, must not be kept: the network would collapse."""
+    """Refuses to keep the statistics of random weights: the network would collapse."""
     normalizations = [
         layer
         for layer in nested_layers(network)
@@ -107,7 +107,7 @@ def _check_statistics(network):
 
 
 def _is_fresh(normalization):
-    """Whether a batch normalization has the statistics that it is built with."""
+    """Tells whether a batch normalization has the statistics that it is built with."""
     statistics = (normalization.moving_mean, normalization.moving_variance)
     mean, variance = map(tf.convert_to_tensor, statistics)
     return bool(tf.reduce_all(mean == 0.0) & tf.reduce_all(variance == 1.0))

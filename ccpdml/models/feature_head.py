@@ -1,4 +1,4 @@
-"""An encoder of stored features: what is trained when the network below stays as it is."""
+"""An encoder of stored features, for a network below that stays as it is."""
 
 from collections.abc import Sequence
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""Input conventions: what a backbone wants its images to be. Uint8 RGB in, float32 out."""
+"""Input conventions of backbones: uint8 RGB in, float32 out."""
 
 import gin
 import tensorflow as tf

@@ -72,7 +72,7 @@ def check(path: str | Path) -> None:
 
 
 def _configuration(path):
-    """What the file says a model is made of."""
+    """The configuration of the model in a file."""
     try:
         if path.suffix == ".keras":
             with zipfile.ZipFile(path) as archive:
@@ -89,7 +89,7 @@ def _configuration(path):
 
 
 def _is_harmless(found):
-    """Whether Keras makes an object by the dictionary `found` without harm."""
+    """Tells whether Keras makes an object by the dictionary `found` without harm."""
     name, module, config = found["class_name"], found.get("module"), found.get("config")
     if name == "function":  # Of which the dictionary has the name alone.
         return _is_registered(config) or module == "builtins" or _room(module) == "activations"

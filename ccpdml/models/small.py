@@ -7,7 +7,7 @@ import gin
 import tensorflow as tf
 
 from ccpdml.bounds import Count, Length, checked
-from ccpdml.models import inputs as conventions
+from ccpdml.models import inputs
 
 
 @gin.register
@@ -27,8 +27,8 @@ def small_cnn(
     Returns:
         Keras model [batch, height, width, channels] -> feature map; the last block is not pooled.
     """
-    inputs = tf.keras.Input(input_shape)
-    features = inputs
+    images = tf.keras.Input(input_shape)
+    features = images
     for index, channels in enumerate(filters):
         if index:
             features = tf.keras.layers.MaxPooling2D(padding="same")(features)
@@ -39,6 +39,6 @@ def small_cnn(
         if batch_norm:
             features = tf.keras.layers.BatchNormalization()(features)
         features = tf.keras.layers.ReLU()(features)
-    model = tf.keras.Model(inputs, features, name="small_cnn")
-    model.preprocess = conventions.scale_to_unit_range
+    model = tf.keras.Model(images, features, name="small_cnn")
+    model.preprocess = inputs.scale_to_unit_range
     return model

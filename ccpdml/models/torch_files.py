@@ -83,7 +83,7 @@ class _Storage:
 
 
 class _Tensor:
-    """Where a tensor's numbers are in a storage."""
+    """Place of a tensor's numbers in a storage."""
 
     def __init__(self, storage, offset, shape, strides):
         self.storage, self.offset, self.shape, self.strides = storage, offset, shape, strides

@@ -1,4 +1,4 @@
-"""Where the converted weights of backbones are kept, and how a backbone gets them."""
+"""Converted weights of backbones: their folder, and how a backbone gets them."""
 
 import os
 from pathlib import Path

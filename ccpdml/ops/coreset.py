@@ -86,7 +86,7 @@ def k_medoids(pool: tf.Tensor, seeds: tf.Tensor, num_picks: Count) -> tf.Tensor:
 def random_picks(
     pool: tf.Tensor, seeds: tf.Tensor, num_picks: Count, instance: Whole = 0, seed: Whole = 0
 ) -> tf.Tensor:
-    """Picks at random, no point twice: what a rule of picking has to beat.
+    """Picks at random, no point twice: the rule that others have to beat.
 
     Args:
         pool: candidate embeddings, float [num_classes, pool_size, dim].
@@ -204,7 +204,7 @@ def repeated(points: tf.Tensor) -> tf.Tensor:
     return tf.reduce_any(equal & (earlier > 0), axis=-1)
 
 
-def spread_repeated(
+def separate_repeated(
     points: tf.Tensor, scale: float, seed: tuple[int, int]
 ) -> tuple[tf.Tensor, int]:
     """Moves repeated points apart, so that no two centers of a class coincide.

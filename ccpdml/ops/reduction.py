@@ -4,7 +4,7 @@ import tensorflow as tf
 
 
 def mean_of_nonzero(x: tf.Tensor) -> tf.Tensor:
-    """Mean of the entries above 0: what those pay that pay anything. 0 if none does."""
+    """Mean of the entries above 0; 0 if there is none."""
     count = tf.math.count_nonzero(x > 0.0, dtype=x.dtype)
     # Not `divide_no_nan`: what is not a number must stay visible.
     return tf.reduce_sum(x) / tf.maximum(count, 1.0)

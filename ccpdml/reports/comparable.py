@@ -1,4 +1,4 @@
-"""Whether something may be set beside a row of the paper's tables, and if not, why."""
+"""Reasons why a run may not be set beside a row of the paper's tables."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -52,7 +52,7 @@ def obstacles(
 
 
 def is_closed(run: runs.Run) -> bool:
-    """Whether a run was tested on classes that it was trained on, as its results say."""
+    """Tells whether a run was tested on classes that it was trained on, as its results say."""
     return bool(run.results.get("split", {}).get("closed_set"))
 
 

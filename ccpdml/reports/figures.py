@@ -93,7 +93,7 @@ def covering_radii_curves(lives, path):
     if not pairs:
         raise ValueError(f"`lives` must be of two instances or more. Received: {lives=}")
     num_pairs = len(pairs)
-    pairs = [pairs[i] for i in spread(np.arange(num_pairs), MAX_PANELS)]
+    pairs = [pairs[i] for i in evenly_spaced(np.arange(num_pairs), MAX_PANELS)]
     num_columns = min(2, len(pairs))
     num_rows = -(-len(pairs) // num_columns)
     layout = {"nrows": num_rows, "ncols": num_columns, "sharex": True, "sharey": True}
@@ -133,13 +133,13 @@ def embedding_view(embeddings, labels, proxies, proxy_labels, path, classes=None
     """
     embeddings, labels = np.asarray(embeddings, np.float64), np.asarray(labels).reshape(-1)
     all_classes = np.unique(labels)
-    classes = spread(all_classes, MAX_CLASSES) if classes is None else classes
+    classes = evenly_spaced(all_classes, MAX_CLASSES) if classes is None else classes
     finite = np.isfinite(embeddings).all(axis=-1)
     shown = np.isin(labels, classes) & finite
     others = np.flatnonzero(~np.isin(labels, classes) & finite)
     project, axis_names = _projection(embeddings[shown])
     with style.drawing(path, (WIDTH, 4.6)) as axes:
-        background = spread(others, MAX_BACKGROUND)
+        background = evenly_spaced(others, MAX_BACKGROUND)
         axes.scatter(*project(embeddings[background]).T, s=5, color=style.PALE, linewidths=0)
         for label, color in zip(classes, style.COLORS, strict=False):
             points = project(embeddings[shown & (labels == label)])
@@ -160,15 +160,15 @@ def reinitializations(history):
     return [row for row in history if row.get("covering_radius_after") is not None]
 
 
-def spread(values, most):
-    """At most `most` of an array, evenly spaced; the first and the last are among them."""
+def evenly_spaced(values, most):
+    """Takes at most `most` of an array, evenly spaced, the first and the last among them."""
     if len(values) <= most:
         return values
     return values[np.linspace(0, len(values) - 1, most).round().astype(int)]
 
 
 def _left_out(all_classes, classes, background, others, num_broken):
-    """What a view of embeddings does not show, as one or two lines."""
+    """Lines, one or two, on what a view of embeddings does not show."""
     lines = []
     if len(all_classes) > len(classes):
         gray = f"gray: {len(others):,} images of the others"
@@ -187,7 +187,7 @@ def _draw_instances(panels, history):
         for step in starts:
             axes.axvline(step, color=style.ORANGE, linewidth=1.0, linestyle=(0, (4, 2)), zorder=1)
     if starts:
-        shown = spread(np.arange(len(starts)), MAX_MARKS)
+        shown = evenly_spaced(np.arange(len(starts)), MAX_MARKS)
         top = panels[0].secondary_xaxis("top")
         top.set_xticks([starts[i] for i in shown], [f"{i + 1}" for i in shown])
         top.tick_params(colors=style.ORANGE, length=0)
@@ -242,8 +242,8 @@ def _projection(points):
     if len(points) < 2:
         return lambda x: x[:, :2], ("embedding, first coordinate", "second coordinate")
     center = points.mean(axis=0)
-    _, spread, axes = np.linalg.svd(points - center, full_matrices=False)
-    shares = 100.0 * spread[:2] ** 2 / max((spread**2).sum(), np.finfo(float).tiny)
+    _, lengths, axes = np.linalg.svd(points - center, full_matrices=False)
+    shares = 100.0 * lengths[:2] ** 2 / max((lengths**2).sum(), np.finfo(float).tiny)
     names = [
         f"principal axis {i + 1} ({share:.0f} % of variance)" for i, share in enumerate(shares)
     ]

@@ -87,8 +87,8 @@ def birth_gallery(lives, images, class_names, path, classes, tile_size=80):
     if not lives:
         raise ValueError(f"`lives` must tell the images of proxies. Received: {lives=}")
     num_lives, (num_classes, num_proxies) = len(lives), lives[0].images.shape
-    lives = [lives[i] for i in figures.spread(np.arange(num_lives), MOST_INSTANCES)]
-    proxies = figures.spread(np.arange(num_proxies), MOST_PROXIES)
+    lives = [lives[i] for i in figures.evenly_spaced(np.arange(num_lives), MOST_INSTANCES)]
+    proxies = figures.evenly_spaced(np.arange(num_proxies), MOST_PROXIES)
     header = "shown: " + ", ".join(
         f"{shown} of {total:,} {what}"
         for shown, total, what in (

@@ -97,7 +97,7 @@ def table(lives):
 
 
 def _of_old(file):
-    """What a file tells of the proxies that were replaced."""
+    """Facts that a file holds of the proxies that were replaced."""
     return {name.removeprefix("old_"): file[name] for name in file if name.startswith("old_")}
 
 

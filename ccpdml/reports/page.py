@@ -141,7 +141,7 @@ def _single(found):
 
 
 def _about(item):
-    """What there is to say about a run or a cross-validation: pieces of HTML."""
+    """Section about a run or a cross-validation: pieces of HTML."""
     return _folds(item) if tables.is_cross_validation(item) else _run(item)
 
 
@@ -211,7 +211,7 @@ def _scores(results):
 
 
 def _facts(run):
-    """What a run was, by name; None for what it does not tell."""
+    """Facts about a run, by name; None for those it does not tell."""
     results, ran = run.results, run.ran
     split = results.get("split", {})
     return {

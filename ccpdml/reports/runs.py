@@ -1,4 +1,4 @@
-"""What finished runs left in their directories."""
+"""Finished runs, read from their directories."""
 
 import dataclasses
 from pathlib import Path
@@ -31,7 +31,7 @@ class Run:
 
     @property
     def ran(self):
-        """What it was, a `statements.Statement`."""
+        """Description of the run, a `statements.Statement`."""
         return statements.of(self.results, self.config)
 
 
@@ -60,7 +60,7 @@ class CrossValidation:
 
     @property
     def ran(self):
-        """What every run of it was, a `statements.Statement` without seed and fold."""
+        """Description of its runs, a `statements.Statement` without seed and fold."""
         told = self.runs[0].results | self.results
         return statements.of(told, self.config).of_any_repeat
 

@@ -1,4 +1,4 @@
-"""What a run was, as its `results.json` states it under `ran`."""
+"""The description of a run in its `results.json`, under `ran`."""
 
 import dataclasses
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True)
 class Statement:
-    """What a run trained, said by the objects that it trained.
+    """Description of a run, by the objects that it trained.
 
     Attributes:
         criterion: class of the criterion, such as 'ChanceConstrainedLoss'.
@@ -40,7 +40,7 @@ FIELDS = [field.name for field in dataclasses.fields(Statement)]
 
 
 def of(results: dict[str, Any], bindings: dict[str, Any]) -> Statement:
-    """What a run was.
+    """Reads the description of a run.
 
     Args:
         results: dict of `results.json`.

@@ -1,4 +1,4 @@
-"""How every figure looks: quiet axes, and colors that color-blind readers can tell apart."""
+"""The look of every figure: quiet axes, and colors that color-blind readers can tell apart."""
 
 import contextlib
 import functools

@@ -45,7 +45,7 @@ class Entry:
 
     @property
     def verdict(self):
-        """How our MAP@R compares with the published one."""
+        """Comparison of our MAP@R with the published one, in a word."""
         if self.obstacles:
             return "not comparable"
         if self.published is None:
@@ -80,7 +80,7 @@ def entries(found, settings=None):
 
 
 def is_cross_validation(item):
-    """Whether something from `runs.read` is a cross-validation."""
+    """Tells whether something from `runs.read` is a cross-validation."""
     return isinstance(item, runs.CrossValidation)
 
 

@@ -1,4 +1,4 @@
-"""From a recipe to a run that can be trained: the learner, and what happens at evaluations."""
+"""Assembly of a run from its recipe: the learner, and what happens at evaluations."""
 
 import inspect
 from collections.abc import Mapping
@@ -57,7 +57,7 @@ def build(
 
 
 def _callbacks(prepared, learner):
-    """What acts at evaluations of every run."""
+    """Callbacks of every run."""
     schedule = prepared.recipe.schedule
     selection = prepared.selection()
     callbacks = [selection, training.CollapseAlarm(selection), schedule.early_stopping()]
@@ -69,7 +69,7 @@ def _callbacks(prepared, learner):
 
 
 def _kept(prepared, callbacks, run_dir, output_dir):
-    """What writes into a run directory."""
+    """Callbacks that write into a run directory."""
     machine, logs = prepared.recipe.machine, output_dir / "logs"
     kept = [
         training.ProxyRecord(callback, logs / "proxies")

@@ -1,4 +1,4 @@
-"""Whose a run directory is: that of one configuration and one data set."""
+"""Claims: a run directory belongs to one configuration and one data set."""
 
 import contextlib
 import json
@@ -49,7 +49,7 @@ def settle(
     strategy: tf.distribute.Strategy,
     recipe: dict[str, Any] | None = None,
 ) -> None:
-    """As `make`, by all workers of a run, which must see the same directory."""
+    """Makes the directory the run's own, as `make`, by all workers, which must see the same one."""
     make(run_dir, output_dir, data, recipe)
     shared_directory.check(run_dir, strategy)
     refuse_other(run_dir, data, recipe)  # Than what the first worker wrote.

@@ -1,4 +1,4 @@
-"""The door for gin: what `experiments/run.py` starts, from bindings to a run directory."""
+"""The door for gin: a run of `experiments/run.py`, from bindings to a run directory."""
 
 import dataclasses
 import typing
@@ -166,12 +166,12 @@ class Experiment:
 
     @property
     def is_finished(self) -> bool:
-        """Whether the run directory holds the finished run, which is only read."""
+        """Tells whether the run directory holds the finished run, which is only read."""
         return results.are_in(self.run_dir)
 
     @property
     def state(self) -> str:
-        """What the run directory holds, in words."""
+        """Content of the run directory, in words."""
         if self.is_finished:
             return "where this run is finished: its results are shown, nothing is written"
         if any((self.run_dir / "checkpoints").glob("ckpt-*.index")):

@@ -1,4 +1,4 @@
-"""What a run has become: values, and none of the objects that trained."""
+"""Finished runs as values, without the objects that trained."""
 
 import dataclasses
 from typing import Any
@@ -35,7 +35,7 @@ class Trained:
 
 @dataclasses.dataclass(frozen=True)
 class Scored:
-    """What an evaluation found.
+    """Scores and embeddings of an evaluation.
 
     Attributes:
         scores: float by the keys of `metrics.names`.

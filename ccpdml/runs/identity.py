@@ -1,4 +1,4 @@
-"""What tells one recipe from another: every value in it, and what its functions are made of."""
+"""The identity of a recipe: every value in it, and what its functions are made of."""
 
 import dataclasses
 import dis
@@ -48,7 +48,7 @@ def of(recipe: Recipe) -> dict[str, str]:
 
 
 def defaults() -> dict[str, str]:
-    """What `of` says of every value that a recipe may leave out, where it does."""
+    """Describes the defaults: what `of` gives for each value that a recipe may leave out."""
     return {
         f"{name}.{field.name}": told(field.default, f"{name}.{field.name}")
         for name, group in typing.get_type_hints(Recipe).items()
@@ -124,7 +124,7 @@ def _named(value, place, inside=()):
 
 
 def _of_class(value):
-    """What a class is made of: its bases and all that stands in it."""
+    """Parts of a class: its bases and all that stands in it."""
     is_record = dataclasses.is_dataclass(value)
     parts = {
         name: _function(part)
@@ -147,7 +147,7 @@ def _function(part):
 
 
 def _of_function(function):
-    """What a function is made of: its code and what that refers to."""
+    """Parts of a function: its code and what that refers to."""
     captured = inspect.getclosurevars(function).nonlocals
     known = {k: v for k, v in _globals(function) if not isinstance(v, types.ModuleType)}
     code = _digest(repr(_code(function.__code__)).encode())
@@ -175,7 +175,7 @@ def _codes(code):
 
 
 def _without_names(config):
-    """What Keras says of an object, without the names that it counts up: `triplet_loss_1`, ..."""
+    """Configuration of a Keras object without names that are counted up: `triplet_loss_1`, ..."""
     if isinstance(config, dict):
         return {key: _without_names(value) for key, value in config.items() if key != "name"}
     return [_without_names(each) for each in config] if isinstance(config, list) else config

@@ -49,7 +49,7 @@ def _draw_lives(splits, lives, folder):
     has_shifted = bool(splits.info.get("skipped", {}).get("train"))
     if any(life.images is not None for life in lives) and not has_shifted:
         train = splits.train
-        classes = figures.spread(np.arange(train.num_classes), NUM_CLASSES_OF_BIRTHS)
+        classes = figures.evenly_spaced(np.arange(train.num_classes), NUM_CLASSES_OF_BIRTHS)
         path = folder / "proxy_births.png"
         gallery.birth_gallery(lives, train.images, train.class_names, path, classes)
 
@@ -58,7 +58,7 @@ def _draw_queries(splits, test, folder):
     """Draws some test queries evenly spaced over the set, the best, and the worst."""
     scores = test.query_scores["map_at_r"]
     best, worst = gallery.best_and_worst(scores, splits.test.labels, NUM_BEST, NUM_WORST)
-    some = figures.spread(np.arange(len(splits.test)), NUM_QUERIES)
+    some = figures.evenly_spaced(np.arange(len(splits.test)), NUM_QUERIES)
     for name, rows in (("retrieval", some), ("best_queries", best), ("worst_queries", worst)):
         if len(rows):
             _draw_gallery(splits, test, rows, folder / f"{name}.png")

@@ -1,4 +1,4 @@
-"""What a run is going to do, in lines for people."""
+"""The plan of a run, in lines for people."""
 
 from collections.abc import Iterator
 from pathlib import Path

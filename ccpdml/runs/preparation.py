@@ -1,4 +1,4 @@
-"""What a recipe finds on the machine and on disk: strategy, splits, batches."""
+"""Preparation of a recipe on a machine: strategy, splits, batches."""
 
 import tensorflow as tf
 

@@ -31,7 +31,7 @@ def write(directory: str | Path, embeddings: np.ndarray, image_set: ImageSet) ->
 
 
 def _write(directory, embeddings, image_set):
-    rows = figures.spread(np.arange(len(embeddings)), MAX_POINTS)
+    rows = figures.evenly_spaced(np.arange(len(embeddings)), MAX_POINTS)
     np.savetxt(directory / "embeddings.tsv", embeddings[rows], fmt="%.6g", delimiter="\t")
     (directory / "metadata.tsv").write_text(_metadata(image_set, rows), encoding="utf-8")
     tile_size = _draw_sprite(image_set.images, rows, directory / "sprite.png")

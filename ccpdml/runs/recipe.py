@@ -1,4 +1,4 @@
-"""What a run is made of: plain values and what to call, in groups that do not change."""
+"""Recipes: all that a run is made of, plain values and functions to call, in frozen groups."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +31,7 @@ class _Group:
 
 @dataclasses.dataclass(frozen=True)
 class Data(_Group):
-    """Which images, how they are seen, and which of them choose the weights.
+    """Images, their views, and the classes that choose the weights.
 
     Attributes:
         load: function without arguments -> `data.Splits`.
@@ -48,7 +48,7 @@ class Data(_Group):
 
 @dataclasses.dataclass(frozen=True)
 class Model(_Group):
-    """What is trained, and by what.
+    """Encoder, criterion and optimizer.
 
     Attributes:
         encoder: function of `input_shape` -> Keras model, images -> embeddings.
@@ -78,7 +78,7 @@ class Model(_Group):
 
 @dataclasses.dataclass(frozen=True)
 class Batches(_Group):
-    """How many images at a time, and which.
+    """Size and choice of the batches.
 
     Attributes:
         classes_per_batch: classes in the global batch (P), int; None is 8, or all there are.
@@ -96,7 +96,7 @@ class Batches(_Group):
 
 @dataclasses.dataclass(frozen=True)
 class Schedule(_Group):
-    """How long, and what happens at an evaluation.
+    """Length of the run, and callbacks at its evaluations.
 
     Attributes:
         steps: gradient steps of the run, int.
@@ -152,7 +152,7 @@ class Schedule(_Group):
 
 @dataclasses.dataclass(frozen=True)
 class Machine(_Group):
-    """On what it computes, and what it keeps meanwhile.
+    """Devices, and what is kept while the run goes on.
 
     Attributes:
         strategy: "default", "mirrored", "multi_worker", or "auto" to go by what there is.

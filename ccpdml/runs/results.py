@@ -1,4 +1,4 @@
-"""What a finished run leaves: the encoder, its scores, figures."""
+"""Results in a run directory: the encoder, its scores, figures."""
 
 import dataclasses
 import json
@@ -23,7 +23,7 @@ ENCODER = "encoder.keras"
 
 
 def are_in(run_dir: str | Path) -> bool:
-    """Whether a run directory holds a finished run."""
+    """Tells whether a run directory holds a finished run."""
     return (Path(run_dir) / FILE_NAME).exists()
 
 
@@ -79,7 +79,7 @@ def write_scores(finished: Finished, run_dir: str | Path, draw: bool = True) -> 
 
 
 def of(finished: Finished) -> dict[str, Any]:
-    """What `results.json` says of a run."""
+    """Content of `results.json`."""
     trained, splits = finished.trained, finished.splits
     ran = trained.ran
     geometry = metrics.geometry.describe(finished.test.query, splits.test.labels, *finished.proxies)

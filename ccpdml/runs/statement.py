@@ -1,4 +1,4 @@
-"""What a run is, told by the objects that it trains."""
+"""The description of a run, by the objects that it trains."""
 
 from collections.abc import Sequence
 
@@ -40,7 +40,7 @@ def of(
 
 
 def _places_anew(callback):
-    """Whether a callback moves proxies to another core-set while the run goes on."""
+    """Tells whether a callback moves proxies to another core-set while the run goes on."""
     return isinstance(callback, ProxyReinitialization) and callback.max_instances != 1
 
 

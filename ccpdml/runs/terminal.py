@@ -1,4 +1,4 @@
-"""What a run tells people: what it is about to do, what happens above its bar, what came of it."""
+"""Lines for people: what a run will do, log lines above its bar, what came of it."""
 
 import errno
 import io
@@ -66,7 +66,7 @@ def _broken(line, width):
 
 
 def opening(experiment: "Experiment") -> Iterator[str]:
-    """What an `Experiment` will do and where it writes, as lines."""
+    """Lines on what an `Experiment` will do and where it writes."""
     splits = experiment.splits
     parts = [
         f"{images.num_classes} classes to {purpose}"
@@ -119,7 +119,7 @@ def closing(experiment: "Experiment", results: dict[str, Any]) -> Iterator[str]:
 
 
 def told(error: Exception) -> str:
-    """What a run that failed tells: the message, the cure where the system gives none."""
+    """Text of an error: the message, and the cure where the system gives none."""
     notes = getattr(error, "__notes__", [])
     if isinstance(error, tf.errors.OpError):  # The lines that follow are of its own insides.
         message = f"{error.message.splitlines()[0]} (--verbosity=1 shows more)"

@@ -1,4 +1,4 @@
-"""What an encoder file does not tell: how an image file becomes its input.
+"""The description beside an encoder file: how an image file becomes its input.
 
 It is kept beside `encoder.keras` as `encoder.json`:
 
@@ -60,7 +60,7 @@ def describe(
 
 
 def _of_images(view, preprocess, input_shape):
-    """How image files become the input of an encoder."""
+    """Steps by which image files become the input of an encoder."""
     view, entry = _of_files(view, input_shape)
     return {
         "view": _describe_view(view, entry),
@@ -188,7 +188,7 @@ def _describe_preprocess(preprocess, input_shape):
 
 
 def _affine(preprocess, input_shape):
-    """What preprocessing does to each channel, in numbers; None if it does more than that.
+    """Scale and offset of each channel by preprocessing; None if it does more than that.
 
     They are found by trying it: on black, on white in one channel, and on noise to see whether
     they say all.

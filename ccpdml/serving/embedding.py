@@ -19,7 +19,7 @@ PART_SIZE = 1024  # Images that are read back and written at a time.
 
 @dataclasses.dataclass(frozen=True)
 class Embedded:
-    """What `embed_images` did.
+    """Result of `embed_images`.
 
     Attributes:
         path: of the file of embeddings.
@@ -235,7 +235,7 @@ def _read_before(output, encoder, images):
 
 
 def _shares_images(before, paths):
-    """Whether a file of embeddings holds one of the images, in its place or moved."""
+    """Tells whether a file of embeddings holds one of the images, in its place or moved."""
     if not set(before.files.tolist()).isdisjoint(embeddings.locations(paths).tolist()):
         return True
     digests = set(before.digests.tolist()) - {""}

@@ -118,11 +118,11 @@ class Embeddings:
 
     @property
     def files(self) -> np.ndarray:
-        """Where the image files are: one absolute name for each file, str [n]."""
+        """Absolute names of the image files, one for each, str [n]."""
         return locations(self.paths.tolist(), self.root)
 
     def says(self, texts: dict[str, Any], info: dict[str, Any]) -> bool:
-        """Whether `write` would write the same file, given these and called from here."""
+        """Tells whether `write` would write the same file, given these and called from here."""
         same = [np.array_equal(getattr(self, name), array) for name, array in texts.items()]
         here = os.path.realpath(self.root) == os.path.realpath("")
         return all(same) and here and self.info == json.loads(json.dumps(info))
@@ -162,7 +162,7 @@ def read_embeddings(path: str | Path) -> Embeddings:
 
 
 def locations(paths: Iterable[str], root: str = "") -> np.ndarray:
-    """Where files are: one absolute name for each file, str [n]."""
+    """Absolute names of files, one for each, str [n]."""
     parts = [os.path.split(path) for path in paths]
     # By folder, of which there are few: each takes several questions to the disk.
     real = {folder: os.path.realpath(os.path.join(root, folder)) for folder, _ in parts}

@@ -1,4 +1,4 @@
-"""Features of a frozen network, stored: what a head is trained on in seconds."""
+"""Features of a frozen network, stored, on which a head is trained in seconds."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ _BATCH = 256
 
 
 def pooled_features(encoder: image_encoder.ImageEncoder, images: ImageSet) -> np.ndarray:
-    """What enters the embedding layer of an encoder, its last dense layer.
+    """Features that enter the embedding layer of an encoder, its last dense layer.
 
     Args:
         encoder: a trained encoder; see `load_encoder`.

@@ -1,4 +1,4 @@
-"""An encoder together with what it makes of an image file."""
+"""An encoder together with how an image file becomes its input."""
 
 import hashlib
 import json
@@ -12,15 +12,14 @@ import tensorflow as tf
 from ccpdml.data import decoding
 from ccpdml.data.views import FixedView
 from ccpdml.models import keras_files
-from ccpdml.serving import description as descriptions
-from ccpdml.serving import looking
+from ccpdml.serving import description, looking
 
 # What Keras says of a file that is damaged, of another version, or larger than the memory.
 _UNREADABLE = (ValueError, TypeError, OSError, KeyError, AttributeError, tf.errors.OpError)
 
 
 class ImageEncoder:
-    """From image files to embeddings: view, preprocessing, network, normalization.
+    """Encoder of image files: view, preprocessing, network, normalization.
 
     Args:
         model: Keras model, preprocessed images -> embeddings, normalized as they are compared.
@@ -84,7 +83,7 @@ class ImageEncoder:
         return looking.embed(self, images, batch_size)
 
     def look(self, contents: bytes) -> np.ndarray:
-        """What the view makes of the bytes of a file, uint8 [height, width, channels]."""
+        """View of the bytes of a file, uint8 [height, width, channels]."""
         with tf.device("CPU:0"):
             return self._look(tf.constant(contents)).numpy()
 
@@ -98,7 +97,7 @@ class ImageEncoder:
         return self.embed_pixels(tf.map_fn(self.view.of_bytes, contents, fn_output_signature=spec))
 
     def __call__(self, images) -> np.ndarray:
-        """As `embed_pixels`, compiled."""
+        """Embeds a batch of views as `embed_pixels`, compiled."""
         return self._embed(images).numpy()
 
 
@@ -117,8 +116,8 @@ def load_encoder(path: str | Path) -> ImageEncoder:
             "Expected the directory of a finished run, or an encoder.keras. "
             f"Received: {path}, where there is no {file.name}"
         )
-    description = descriptions.read(file)
-    view, preprocess = descriptions.view_of(description), descriptions.preprocess_of(description)
+    about = description.read(file)
+    view, preprocess = description.view_of(about), description.preprocess_of(about)
     keras_files.check(file)
     try:
         model = tf.keras.models.load_model(file, compile=False)
@@ -126,10 +125,10 @@ def load_encoder(path: str | Path) -> ImageEncoder:
         (reason, *_) = str(error).splitlines() or [""]
         raise ValueError(
             f"{file} cannot be read with TensorFlow {tf.__version__}: a .keras file is read by the "
-            f"Keras that wrote it, 2 or 3 ({descriptions.written_by(description)}); the exported "
+            f"Keras that wrote it, 2 or 3 ({description.written_by(about)}); the exported "
             f"SavedModel is read by both. {type(error).__name__}: {reason}"
         ) from error
-    return ImageEncoder(model, view, preprocess, description | {"path": str(path)})
+    return ImageEncoder(model, view, preprocess, about | {"path": str(path)})
 
 
 def _fingerprint(model, info):

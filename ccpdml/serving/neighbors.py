@@ -111,6 +111,6 @@ def _check_same_encoder(queries, gallery):
 
 
 def _name(encoder):
-    """What to call an encoder in an error."""
+    """Name of an encoder in an error."""
     place = f", then in {encoder['path']}" if "path" in encoder else ""
     return f"{encoder['fingerprint']}{place}"

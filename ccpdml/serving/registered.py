@@ -1,4 +1,4 @@
-"""What a file may name: a closed table of views, and one of preprocessing functions.
+"""Registered names that files may use: a table of views, and one of preprocessing functions.
 
 A file is data. It chooses from what is registered here, by this library and by modules that the
 program imported itself; nothing is imported or called because a file names it.
@@ -41,7 +41,7 @@ class Parameter:
         return f"{self.lowest}..{self.highest}"
 
     def allows(self, value: object) -> bool:
-        """Whether a value out of a file is of the type and in the range."""
+        """Tells whether a value out of a file is of the type and in the range."""
         types = (int, float) if self.type is float else (self.type,)
         if type(value) not in types or not isinstance(value, (int, float)):
             return False

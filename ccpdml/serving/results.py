@@ -1,4 +1,4 @@
-"""What a search has found, as a table, a CSV file and a page."""
+"""Results of a search, as a table, a CSV file and a page."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ class Results:
 
     @property
     def right(self) -> np.ma.MaskedArray:
-        """Whether a found image is of the query's class; masked where one is not known."""
+        """Matches: found images that are of the query's class; masked where one is not known."""
         wanted, found = self.queries.classes[:, None], self.gallery.classes[self.indices]
         return np.ma.array(found == wanted, mask=(found == "") | (wanted == ""))
 
@@ -58,7 +58,7 @@ class Results:
     def table(self, max_queries: int = 10) -> Iterator[str]:
         """Lines of text for people, of a few queries: of as many classes as there can be."""
         marks = np.ma.filled(self.right.astype(int), -1)
-        shown = spread(self.queries.classes, max_queries)
+        shown = in_turn(self.queries.classes, max_queries)
         for i in shown:
             name = self.queries.classes[i]
             yield _line(f"{self.queries.paths[i]} ({name})" if name else self.queries.paths[i])
@@ -73,7 +73,7 @@ class Results:
         yield self.summary()
 
     def summary(self) -> str:
-        """How many of the nearest images are right, in a sentence."""
+        """Counts in a sentence how many of the nearest images are right."""
         nearest = self.right[:, 0].compressed()
         queries = "1 query" if len(self.queries) == 1 else f"{len(self.queries)} queries"
         searched = f"{queries} among {len(self.gallery)} image{'s' * (len(self.gallery) != 1)}"
@@ -95,7 +95,7 @@ class Results:
             path: the page.
             max_queries: queries on it at most, int from 1; of as many classes as there can be.
         """
-        shown = spread(self.queries.classes, max_queries)
+        shown = in_turn(self.queries.classes, max_queries)
         found = self.indices[shown]
         search_page.write_page(
             path,
@@ -107,7 +107,7 @@ class Results:
         )
 
     def _say_shown(self, shown):
-        """Which queries are shown, in a sentence."""
+        """Says in a sentence which queries are shown."""
         if len(shown) == len(self.queries):
             return "All queries are shown."
         said = f"Shown are {len(shown)} of the {len(self.queries)} queries"
@@ -121,7 +121,7 @@ class Results:
         return f"{said}: {each} of each of {some}the {len(every)} classes."
 
 
-def spread(classes: np.ndarray, most: int) -> np.ndarray:
+def in_turn(classes: np.ndarray, most: int) -> np.ndarray:
     """Chooses at most `most` entries, in turn from each class.
 
     Args:

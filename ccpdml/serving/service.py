@@ -1,4 +1,4 @@
-"""What a SavedModel does: bytes of image files in, embeddings or nearest images out."""
+"""The content of a SavedModel: bytes of image files in, embeddings or nearest images out."""
 
 from pathlib import Path
 from typing import Any

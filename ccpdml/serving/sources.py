@@ -1,4 +1,4 @@
-"""Which images are meant: files, folders, CSV tables and patterns."""
+"""Images by name: files, folders, CSV tables and patterns."""
 
 import dataclasses
 import glob
@@ -95,7 +95,7 @@ def _listed(file):
 
 
 def _is_utf8(path):
-    """Whether the name can be printed and written; others hold bytes of another encoding."""
+    """Tells whether the name can be printed and written; others hold bytes of another encoding."""
     return not any("\ud800" <= letter <= "\udfff" for letter in path)
 
 

@@ -83,7 +83,7 @@ _MOVED = {
 
 
 def __getattr__(name: str) -> object:
-    """What has found a room of its own since, under its earlier name."""
+    """Finds modules that have a room of their own since, under their earlier names."""
     for room, names in _MOVED.items():
         if name in names:
             return getattr(importlib.import_module(room), name)

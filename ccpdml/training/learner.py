@@ -11,9 +11,9 @@ import tensorflow as tf
 from ccpdml import compat, losses
 from ccpdml.bounds import NonNegative, Positive, Whole, checked
 from ccpdml.cluster import replicas, strategies
-from ccpdml.models import encoder as encoders
+from ccpdml.models.encoder import nested_layers
 from ccpdml.ops import precision
-from ccpdml.training import gradients, loop, optimizers, warm_up
+from ccpdml.training import descent, loop, optimizers, warm_up
 from ccpdml.training.embedding import ShardedEmbedding
 from ccpdml.training.snapshot import Snapshot
 
@@ -193,7 +193,7 @@ class MetricLearner(tf.keras.Model):
             self.make_train_function(force=True)
 
     def rest_encoder(self, num_steps: int) -> None:
-        """Only the criterion's weights learn in the next `num_steps` steps.
+        """Lets only the criterion's weights learn in the next `num_steps` steps.
 
         Raises:
             ValueError: if the loop does not know of it: `add_encoder_rest` has it traced.
@@ -229,7 +229,7 @@ class MetricLearner(tf.keras.Model):
     def predict_raw(
         self, x: npt.ArrayLike | tf.data.Dataset, batch_size: int | None = None, **kwargs
     ) -> np.ndarray:
-        """As `predict`, but as the encoder gives them, not normalized: what pools are made of."""
+        """Embeddings as the encoder gives them, not normalized, of which pools are made."""
         if not strategies.is_multi_worker(self.distribute_strategy):
             with compat.one_step_per_execution(self):
                 return super().predict(x, batch_size, **kwargs)
@@ -258,8 +258,8 @@ class MetricLearner(tf.keras.Model):
 
     def train_step(self, data: tuple[tf.Tensor, ...]) -> tf.Tensor:
         """One step of one replica; returns the loss of the global batch."""
-        loss, steps, _ = self.gradients_of(data)
-        self.apply(steps)
+        loss, gradients, _ = self.gradients_of(data)
+        self.apply(gradients)
         self.loss_tracker.update_state(loss)
         return loss
 
@@ -286,41 +286,43 @@ class MetricLearner(tf.keras.Model):
             loss += sum(self.encoder.losses)
             # Every replica computes the whole loss, and their gradients are summed.
             share = loss / num_replicas
-        steps = tape.gradient(share, variables, unconnected_gradients="zero")
-        steps = replicas.sum_over([tf.convert_to_tensor(step) for step in steps])
-        return loss, steps, gradients.are_finite([loss, *steps])
+        gradients = tape.gradient(share, variables, unconnected_gradients="zero")
+        gradients = replicas.sum_over([tf.convert_to_tensor(each) for each in gradients])
+        return loss, gradients, descent.are_finite([loss, *gradients])
 
     def _learning(self, encoder_rests):
         """The weights that learn, and for each whether weight decay holds for it."""
         first = len(self.encoder_weights) if encoder_rests else 0
         return (self.encoder_weights + self.criterion_weights)[first:], self.decayed[first:]
 
-    def apply(self, steps: list[tf.Tensor], encoder_rests: bool = False) -> None:
+    def apply(self, gradients: list[tf.Tensor], encoder_rests: bool = False) -> None:
         """Adds prox term and weight decay to summed gradients, clips them and applies them."""
         variables, decayed = self._learning(encoder_rests)
         count = len(variables) - len(self.criterion_weights)
         # Identity: called under `tf.cond`, where Keras 3 refuses gradients of two graphs at once.
-        steps = [tf.identity(step) for step in steps]
+        gradients = [tf.identity(each) for each in gradients]
         if count and self.prox_center is not None:
             weight, center = self.prox_weight_in_force, self.prox_center.copies
-            steps[:count] = gradients.add_decay(steps[:count], variables[:count], weight, center)
+            gradients[:count] = descent.add_decay(
+                gradients[:count], variables[:count], weight, center
+            )
         if self.weight_decay:
             rates = [self.weight_decay * decays for decays in decayed]
-            steps = [
-                gradients.add_decay([step], [variable], rate)[0] if rate else step
-                for step, variable, rate in zip(steps, variables, rates, strict=True)
+            gradients = [
+                descent.add_decay([gradient], [variable], rate)[0] if rate else gradient
+                for gradient, variable, rate in zip(gradients, variables, rates, strict=True)
             ]
         if count and self.warm_up_steps:
             is_over = tf.convert_to_tensor(self.optimizer.iterations) >= self.warm_up_steps
-            steps[:count] = warm_up.hold(steps[:count], self.is_backbone, is_over)
-        steps = gradients.clip(steps, self.clip_norm, self.clip_value)
+            gradients[:count] = warm_up.hold(gradients[:count], self.is_backbone, is_over)
+        gradients = descent.clip(gradients, self.clip_norm, self.clip_value)
         # First the criterion's: their rate is the one that the encoder's optimizer has now.
-        for optimizer, step, weight in zip(
-            self.criterion_optimizers, steps[count:], self.criterion_weights, strict=True
+        for optimizer, gradient, weight in zip(
+            self.criterion_optimizers, gradients[count:], self.criterion_weights, strict=True
         ):
-            compat.apply_summed_gradients(optimizer, [step], [weight])
+            compat.apply_summed_gradients(optimizer, [gradient], [weight])
         if count:
-            compat.apply_summed_gradients(self.optimizer, steps[:count], self.encoder_weights)
+            compat.apply_summed_gradients(self.optimizer, gradients[:count], self.encoder_weights)
         else:
             compat.raw(self.optimizer.iterations).assign_add(1)  # A step of the run all the same.
 
@@ -352,10 +354,10 @@ def _compiled(criterion):
 
 
 def _decays(encoder, variable):
-    """Whether weight decay holds for `variable`: not if batch normalization owns it."""
+    """Tells whether weight decay holds for `variable`: not if batch normalization owns it."""
     return not any(
         variable is owned
-        for layer in encoders.nested_layers(encoder)
+        for layer in nested_layers(encoder)
         if isinstance(layer, tf.keras.layers.BatchNormalization)
         for owned in layer.weights
     )

@@ -117,8 +117,8 @@ class InnerLoop:
     def _of_first(self, per_replica):
         return self.strategy.experimental_local_results(per_replica)[0]
 
-    def _apply(self, loss, steps, encoder_rests):
-        self.learner.apply(steps, encoder_rests)
+    def _apply(self, loss, gradients, encoder_rests):
+        self.learner.apply(gradients, encoder_rests)
         self.learner.loss_tracker.update_state(loss)
 
     def _average_statistics(self):

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from ccpdml import layers
-from ccpdml.models import encoder as encoders
+from ccpdml.models.encoder import nested_layers
 
 
 def backbone_mask(encoder):
@@ -12,7 +12,7 @@ def backbone_mask(encoder):
     Raises:
         ValueError: if the encoder has no `EmbeddingHead` to warm up.
     """
-    heads = [e for e in encoders.nested_layers(encoder) if isinstance(e, layers.EmbeddingHead)]
+    heads = [e for e in nested_layers(encoder) if isinstance(e, layers.EmbeddingHead)]
     if not heads:
         raise ValueError(
             "`warm_up_steps` needs an encoder with an `EmbeddingHead`, as `build_encoder` makes."

@@ -15,7 +15,7 @@ import tensorflow as tf
 from absl import app, flags
 
 from ccpdml import losses, models, training
-from ccpdml.models import encoder as encoders
+from ccpdml.models.encoder import freeze_batch_norm
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("size", 96, "Height and width of the images.")
@@ -29,7 +29,7 @@ def learner(criterion, prox_weight):
     """A compiled learner on a plain network of about 10 million weights."""
     shape = (FLAGS.size, FLAGS.size, 3)
     network = models.build_encoder(shape, lambda s: models.small_cnn(s, (64, 128, 320, 640, 1280)))
-    encoders.freeze_batch_norm(network)
+    freeze_batch_norm(network)
     model = training.MetricLearner(
         network, criterion, prox_weight, weight_decay=1e-4, clip_norm=10.0, clip_value=10.0
     )

@@ -239,16 +239,16 @@ def test_the_page_needs_no_other_file(searched, tmp_path):
 
 def test_shown_are_queries_of_all_classes_in_turn():
     classes = np.repeat([f"{number:02d}" for number in range(60)], 10)
-    shown = results.spread(classes, 100)
+    shown = results.in_turn(classes, 100)
     assert len(shown) == len(set(shown)) == 100
     assert sorted(shown) == shown.tolist()
     _, counts = np.unique(classes[shown], return_counts=True)
     assert sorted(set(counts)) == [1, 2]
     assert len(counts) == 60
     assert np.flatnonzero(counts == 2)[[0, -1]].tolist() == [0, 58]  # Not the first 40.
-    assert len(set(classes[results.spread(classes, 7)])) == 7
-    assert results.spread(classes, 1000).tolist() == list(range(600))
-    assert results.spread(np.array(["b", "a", "a", "a"]), 3).tolist() == [0, 1, 2]
+    assert len(set(classes[results.in_turn(classes, 7)])) == 7
+    assert results.in_turn(classes, 1000).tolist() == list(range(600))
+    assert results.in_turn(np.array(["b", "a", "a", "a"]), 3).tolist() == [0, 1, 2]
     rows = embedded(np.eye(600), [f"{i}.jpg" for i in range(600)], classes)
     found = serving.search(rows, rows, k=1)
     lines = list(found.table(100))

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from ccpdml import layers, losses, training
-from ccpdml.training import gradients, optimizers
+from ccpdml.training import descent, optimizers
 
 EXACT = {"rtol": 1e-6, "atol": 1e-7}
 # The reference's optimizer keeps its hyper-parameters in float32.
@@ -42,19 +42,19 @@ def test_gradient_terms_one_by_one(case):
     count, weights = settings["n_prox"], every("weight")
     steps = every("grad")
     centers = every("prox_center", count)
-    steps[:count] = gradients.add_decay(steps[:count], weights[:count], hp["lam"], centers)
+    steps[:count] = descent.add_decay(steps[:count], weights[:count], hp["lam"], centers)
     for step, expected in zip(steps, every("after_prox_f64"), strict=True):
         np.testing.assert_allclose(step, expected, **EXACT)
 
     for index, name in enumerate(names):
         if not any(part in name.lower() for part in settings["excluded_substrings"]):
-            steps[index : index + 1] = gradients.add_decay(
+            steps[index : index + 1] = descent.add_decay(
                 steps[index : index + 1], weights[index : index + 1], hp["wd"]
             )
     for step, expected in zip(steps, every("after_weight_decay_f64"), strict=True):
         np.testing.assert_allclose(step, expected, **EXACT)
 
-    steps = gradients.clip(steps, hp["clipnorm"], hp["clipvalue"])
+    steps = descent.clip(steps, hp["clipnorm"], hp["clipvalue"])
     for step, expected in zip(steps, every("after_clip_f64"), strict=True):
         np.testing.assert_allclose(step, expected, **EXACT)
 

@@ -1,4 +1,4 @@
-"""What is known about a few queries while the gallery streams past them, tile by tile."""
+"""Candidates: the rows that may be nearest, while the gallery streams past, tile by tile."""
 
 import functools
 
@@ -58,7 +58,7 @@ class Candidates:
         return self.held
 
     def is_crowded(self):
-        """Whether so many rows are nearly equally far that exact distances must thin them out."""
+        """Tells whether so many rows are about equally far that exact distances must decide."""
         return len(self.held) > 2 * self.sizes.sum() + 8 * len(self.sizes)
 
     def _add(self, entries):

@@ -1,4 +1,4 @@
-"""How a scan is cut into blocks that fit a memory budget."""
+"""The cut of a scan into blocks that fit a memory budget."""
 
 import itertools
 import os

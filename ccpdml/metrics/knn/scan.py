@@ -10,7 +10,7 @@ from ccpdml.metrics.knn import candidates, copies, memory, space
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """What to look for.
+    """A search: its queries, its gallery, and how many neighbors are wanted.
 
     Attributes:
         query, gallery: float32 [num_queries, dim], [gallery_size, dim].

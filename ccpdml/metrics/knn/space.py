@@ -1,4 +1,4 @@
-"""Where one float32 matrix product ranks a gallery by distance, with an error that is known."""
+"""The space in which one float32 matrix product ranks a gallery by distance, with a known error."""
 
 import numpy as np
 

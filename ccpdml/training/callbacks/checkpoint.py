@@ -184,7 +184,7 @@ class Checkpoint(OuterCallback):
             ) from error
 
     def get_state(self) -> dict[str, Any]:
-        """How many epochs are done, and steps of the next."""
+        """Number of epochs that are done, and of steps into the next."""
         return {
             "num_epochs": self.num_epochs,
             "num_steps_into_epoch": self.steps_done - self.step_at_epoch_begin,
@@ -224,7 +224,7 @@ class Checkpoint(OuterCallback):
 
 
 def _trackable(owner, key, value):
-    """What a callback wants kept, as TensorFlow keeps it."""
+    """A variable of a callback, as TensorFlow keeps it."""
     value = compat.raw(value)
     # Lists and dicts would pass, without the Keras variables in them.
     if isinstance(value, (tf.Variable, tf.Module)):

@@ -1,4 +1,4 @@
-"""Says at once when embeddings or proxies have collapsed."""
+"""Alarm, in training, for embeddings or proxies that have collapsed."""
 
 from absl import logging
 

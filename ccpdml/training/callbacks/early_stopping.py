@@ -58,7 +58,7 @@ class EarlyStopping(StatefulCallback):
 
     @property
     def is_over(self) -> bool:
-        """Whether the run has seen `patience` evaluations without a gain."""
+        """Tells whether the run has seen `patience` evaluations without a gain."""
         return self.monitor.num_without_gain >= self.patience
 
     def on_epoch_end(self, epoch, logs=None):
@@ -73,7 +73,7 @@ class EarlyStopping(StatefulCallback):
             self.best.put_back()
 
     def get_state(self) -> dict[str, Any]:
-        """What a checkpoint must keep beside the best weights."""
+        """State for checkpoints, beside the best weights."""
         return {"monitor": self.monitor.get_state(), "best_step": self.best_step}
 
     def set_state(self, state: dict[str, Any]) -> None:

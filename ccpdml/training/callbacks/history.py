@@ -1,4 +1,4 @@
-"""The record of a run, and what is shown while it goes on."""
+"""The record of a run, and its progress bar."""
 
 import json
 from pathlib import Path

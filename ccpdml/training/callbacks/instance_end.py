@@ -1,4 +1,4 @@
-"""When a problem instance is over."""
+"""The end of a problem instance: patience, period, and how many there may be."""
 
 from collections.abc import Sequence
 
@@ -48,7 +48,7 @@ class InstanceEnd:
         return self.monitor.update(logs)
 
     def is_due(self, instance):
-        """Whether instance number `instance`, the current one, is over."""
+        """Tells whether instance number `instance`, the current one, is over."""
         period = self.periods[min(instance, len(self.periods) - 1)]
         has_converged = (
             self.patience is not None

@@ -1,4 +1,4 @@
-"""What every rule of stopping does: read a score, and count evaluations without a better one."""
+"""Monitors, for every rule of stopping: read a score, count evaluations without a better one."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""What a callback of the outer loop says of itself: when it acts, and what it must not forget."""
+"""Bases of callbacks of the outer loop: the stage in which one acts, the state that it keeps."""
 
 import enum
 from typing import Any, Protocol, runtime_checkable
@@ -7,7 +7,7 @@ import tensorflow as tf
 
 
 class Stage(enum.IntEnum):
-    """When a callback acts, first to last, at whatever moment Keras calls them all."""
+    """Places in the order of callbacks, first to last, at whatever moment Keras calls them all."""
 
     EVALUATION = 0
     """Writes scores into the logs."""
@@ -67,7 +67,7 @@ class StatefulCallback(OuterCallback):
     """Base of the callbacks that are `Checkpointed`, and know their place among others."""
 
     def get_state(self) -> dict[str, Any]:
-        """What a checkpoint must keep beside `trackables`: plain numbers, lists and dicts."""
+        """State for checkpoints, beside `trackables`: plain numbers, strings, lists and dicts."""
         raise NotImplementedError
 
     def set_state(self, state: dict[str, Any]) -> None:

@@ -70,7 +70,7 @@ class OuterLoop:
 
     @property
     def is_over(self) -> bool:
-        """Whether an `EarlyStopping` has ended the run; known once it is restored."""
+        """Tells whether an `EarlyStopping` has ended the run; known once it is restored."""
         return any(c.is_over for c in self if isinstance(c, EarlyStopping))
 
     def restore(self, learner: tf.keras.Model) -> tuple[int, int]:

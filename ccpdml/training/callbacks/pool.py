@@ -99,7 +99,7 @@ class PoolDraw:
         return embeddings[places.reshape(draws.shape)]
 
     def get_state(self) -> dict[str, Any]:
-        """How many pools were drawn: the next one depends on it."""
+        """State for checkpoints: the number of pools drawn, on which the next one depends."""
         return {"num_draws": self.num_draws}
 
     def set_state(self, state: dict[str, Any]) -> None:

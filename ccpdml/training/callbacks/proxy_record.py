@@ -112,7 +112,7 @@ class ProxyRecord(StatefulCallback):
         )
 
     def get_state(self) -> dict[str, Any]:
-        """The instance being solved, -1 before the run: what lies beyond it is dropped."""
+        """State for checkpoints: the instance being solved, -1 before the run."""
         return {"instance": self.instance}
 
     def set_state(self, state: dict[str, Any]) -> None:

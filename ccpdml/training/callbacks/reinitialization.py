@@ -1,4 +1,4 @@
-"""The outer loop: when a problem instance has converged, pose the next one."""
+"""Re-initialisation of the proxies: a problem instance is over, the next one is posed."""
 
 import dataclasses
 import inspect
@@ -222,7 +222,7 @@ class ProxyReinitialization(StatefulCallback):
         compared = self.comparable(pool)
         picks = self._picks(compared, self.comparable(seeds), head.proxies_per_class)
         chosen = tf.gather(pool, picks, batch_dims=1)
-        new, num_padded = coreset.spread_repeated(chosen, self.jitter, (self.seed, self.instance))
+        new, num_padded = coreset.separate_repeated(chosen, self.jitter, (self.seed, self.instance))
         new = replicas.broadcast(new, self.model.distribute_strategy)
         head.proxies.assign(new)
         if num_padded:
@@ -255,7 +255,7 @@ class ProxyReinitialization(StatefulCallback):
         return picks
 
     def get_state(self) -> dict[str, Any]:
-        """What a checkpoint must keep beside the best weights."""
+        """State for checkpoints, beside the best weights."""
         state = {**self.end.get_state(), "instance": self.instance}
         if isinstance(self.draw_pool, Stateful):
             state["draw_pool"] = self.draw_pool.get_state()

@@ -1,4 +1,4 @@
-"""What TensorBoard shows: scalars while a run goes on, its settings and scores when it is over."""
+"""Files for TensorBoard: scalars while a run goes on, its settings and scores at the end."""
 
 import ast
 import contextlib

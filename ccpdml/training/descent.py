@@ -1,4 +1,4 @@
-"""What is done to gradients between backpropagation and the optimizer, in this order."""
+"""Gradients between backpropagation and the optimizer: decay, a check, clipping, in this order."""
 
 import tensorflow as tf
 
@@ -22,7 +22,7 @@ def add_decay(gradients, variables, weight, centers=None):
 
 
 def are_finite(tensors):
-    """Whether no entry of a list of tensors is NaN or infinite, bool scalar; reads each once."""
+    """Tells whether all entries of a list of tensors are finite, bool scalar; reads each once."""
     return tf.math.is_finite(tf.add_n([tf.reduce_sum(tf.cast(x, tf.float32)) for x in tensors]))
 
 
