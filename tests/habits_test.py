@@ -121,3 +121,14 @@ def test_a_function_fits_on_a_screen_and_a_constructor_into_a_call():
             if owner not in MANY_ARGUMENTS:
                 arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
                 assert len(arguments) <= 12, f"{path.name}: {owner}.{node.name}"
+
+
+RIDDLES = {"What", "Whether", "How", "When", "Where", "Which", "Who", "Whose", "Why", "Those", "As"}
+
+
+def test_docstrings_open_with_a_noun_or_a_verb():
+    for path in sorted((ROOT / "ccpdml").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
+                words = (ast.get_docstring(node) or "None").split()
+                assert words[0] not in RIDDLES, f"{path}: {' '.join(words[:9])} ..."

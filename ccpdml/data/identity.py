@@ -52,8 +52,7 @@ def of(splits: Splits) -> dict[str, Any]:
 
 
 def differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """In which parts two descriptions differ, and in what: a line each; where they lie is no
-    difference."""
+    """Differences of two descriptions, a line for each part; where they lie is no difference."""
     lines = []
     for name in sorted(then["parts"] | now["parts"]):
         one, other = then["parts"].get(name), now["parts"].get(name)

@@ -206,7 +206,7 @@ def _draw_series(axes, history, key, label, color, factor):
 
 
 def _widen_loss(axes, history):
-    """Losses may be below 0."""
+    """Widens the axis of a loss of one value, below 0 too where losses are."""
     losses = [abs(row["loss"]) for row in history if np.isfinite(row.get("loss", np.nan))]
     if losses:
         most = 2.0 * max(losses) or 1.0

@@ -102,7 +102,7 @@ def _font(path, is_ascii):
 
 
 def picture(images, index):
-    """One of some images as a Pillow image in RGB, files as encoders see them.
+    """An image of a set as a Pillow image in RGB, files as encoders see them.
 
     Args:
         images: uint8 [n, height, width] or [n, height, width, 1 or 3], or a sequence of paths; or

@@ -141,7 +141,7 @@ def config_differences(found):
 
 
 def _key(item):
-    """Equal for the runs of one entry."""
+    """A key that is equal for the runs of one entry."""
     if is_cross_validation(item):
         return item.name
     same = {k: v for k, v in item.config.items() if not k.lower().endswith(REPEATED)}

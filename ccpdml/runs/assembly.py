@@ -103,7 +103,7 @@ def _learner(prepared):
 
 
 def pool(prepared: Preparation, learner: tf.keras.Model) -> training.PoolDraw:
-    """Builds what draws the pools that proxies are picked from.
+    """Builds the `PoolDraw` that gives the pools from which proxies are picked.
 
     Raises:
         ValueError: if the recipe has no pool, or one with fewer images of a class than there are

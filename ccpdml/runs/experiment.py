@@ -211,7 +211,7 @@ class Experiment:
         return results.read(self.run_dir)
 
     def _wait_for_all(self):
-        """No worker leaves while another may still wait for what it has to give."""
+        """Waits until no other worker needs what this one has to give."""
         replicas.any_worker(False, self.strategy)
 
     def _run(self, run):

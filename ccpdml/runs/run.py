@@ -139,7 +139,7 @@ class Run:
 
 
 def _refuse_to_lose(run_dir):
-    """A run that was trained to its end is not trained anew for want of its checkpoints."""
+    """Refuses to train anew, for want of its checkpoints, a run that was trained to its end."""
     if (run_dir / results.ENCODER).exists():
         raise ConfigError(
             f"{run_dir} holds {results.ENCODER} of a run that was trained to its end, but "

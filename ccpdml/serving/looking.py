@@ -138,7 +138,7 @@ def digest(contents: bytes) -> str:
 
 
 def several(images) -> Iterable[object]:
-    """Images as a list: one image alone, or several as they are; see `content` for what an image is."""
+    """Images as a list, one image alone too; see `content` for what an image is."""
     if _is_path(images) or isinstance(images, (bytes, Image.Image)):
         return [images]
     if not isinstance(images, (np.ndarray, tf.Tensor)):
