@@ -16,7 +16,7 @@ from ccpdml.bounds import Count, Whole, checked
 
 @runtime_checkable
 class Sampler(Protocol):
-    """What says which images make up a batch, the same whenever it is asked.
+    """Choice of the images that make up a batch, the same whenever it is asked.
 
     Attributes:
         batch_size: images in a batch, int.

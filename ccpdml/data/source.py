@@ -65,8 +65,8 @@ class Reader(Protocol):
 
 
 def files(
-    folder: str | os.PathLike,
-    paths: Sequence[str | os.PathLike],
+    folder: str | os.PathLike[str],
+    paths: Sequence[str | os.PathLike[str]],
     classes: npt.ArrayLike,
     names: dict[Any, str] | None = None,
     all_classes: npt.ArrayLike | None = None,
@@ -90,5 +90,5 @@ def files(
     return image_set.ImageSet(
         images=np.array([os.path.join(folder, path) for path in paths], dtype=str),
         labels=labels.reshape(-1).astype(np.int32),
-        class_names=[str(names[key] if names else key) for key in keys.tolist()],
+        class_names=tuple(str(names[key] if names else key) for key in keys.tolist()),
     )
