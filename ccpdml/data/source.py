@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -68,7 +68,7 @@ def files(
     folder: str | os.PathLike[str],
     paths: Sequence[str | os.PathLike[str]],
     classes: npt.ArrayLike,
-    names: dict[Any, str] | None = None,
+    names: Mapping[int, str] | Mapping[str, str] | None = None,
     all_classes: npt.ArrayLike | None = None,
 ) -> image_set.ImageSet:
     """An image set of files.

@@ -226,8 +226,9 @@ class Checkpoint(OuterCallback):
 def _trackable(owner, key, value):
     """A variable of a callback, as TensorFlow keeps it."""
     value = compat.raw(value)
-    # Lists and dicts would pass, without the Keras variables in them.
-    if isinstance(value, (tf.Variable, tf.Module)):
+    # Lists, dicts and layers would pass in Keras 3, without the variables in them.
+    is_module = isinstance(value, tf.Module) and not isinstance(value, tf.keras.layers.Layer)
+    if isinstance(value, tf.Variable) or is_module:
         return value
     raise ValueError(
         f"`{type(owner).__name__}.trackables()[{key!r}]` must be a variable, or a `tf.Module` that "
