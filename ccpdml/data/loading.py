@@ -206,7 +206,9 @@ def _nonempty(images):
     return images.select_classes(np.unique(images.labels))
 
 
-def read(name: str, root: str | Path | None = None, **options: object) -> Source:
+def read(
+    name: str | Callable[..., Source], root: str | Path | None = None, **options: object
+) -> Source:
     """Reads a data set as it is on disk, checking nothing but its lists; see `load`.
 
     Returns:
