@@ -48,7 +48,7 @@ def test_a_reader_of_ones_own_is_cut_checked_and_told_like_any_other(tmp_path, m
     for letter in "abcdefgh":
         for number in range(3):
             (tmp_path / f"{letter}_{number}.png").touch()
-    splits = data.load(letters, num_folds=2, fold=1)
+    splits = data.load(letters, num_folds=2)
     assert splits.train.class_names + splits.validation.class_names == tuple("abcd")
     assert splits.test.paths[0] == str(tmp_path / "e_0.png")
     assert splits.info["name"] == "letters"
