@@ -27,7 +27,10 @@ ARGUMENTS = {
     "memory_size": 16,
     "warmup_steps": 0,
 }
-INPUT_SHAPES = {"GlobalPooling": (5, 3, 2, DIM)}  # Of layers that do not take [batch, dim].
+# Of layers that do not take [batch, dim].
+INPUT_SHAPES = dict.fromkeys(
+    ("GeneralizedMeanPooling", "GeneralizedSumPooling", "GlobalPooling"), (5, 3, 2, DIM)
+)
 ORDER_MATTERS = {
     "ProxySynthesisLoss": "mixes neighbors in the batch",
     "ChanceConstrainedLoss-SyntheticClasses": "mixes rows of the batch",

@@ -7,11 +7,14 @@ from ccpdml.layers.normalization import (
     NoNormalization,
     UnitNormalization,
 )
-from ccpdml.layers.pooling import GlobalPooling
+from ccpdml.layers.pooling import GeneralizedMeanPooling, GlobalPooling
+from ccpdml.layers.sum_pooling import GeneralizedSumPooling
 
 __all__ = [
     "BuiltIn",
     "EmbeddingHead",
+    "GeneralizedMeanPooling",
+    "GeneralizedSumPooling",
     "GlobalPooling",
     "LipschitzNormalization",
     "MultiProxyHead",

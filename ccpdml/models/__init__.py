@@ -15,6 +15,7 @@ from ccpdml.models.inception import bn_inception
 from ccpdml.models.inputs import keep_range, scale_to_unit_range, standardize, subtract_mean_bgr
 from ccpdml.models.resnet import resnet50_torch
 from ccpdml.models.small import small_cnn
+from ccpdml.models.small_vit import small_vit
 
 __all__ = [
     "Backbone",
@@ -32,6 +33,7 @@ __all__ = [
     "saved_network",
     "scale_to_unit_range",
     "small_cnn",
+    "small_vit",
     "standalone",
     "standardize",
     "subtract_mean_bgr",

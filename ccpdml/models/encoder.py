@@ -18,21 +18,24 @@ class TrainedHead:
 
     Attributes:
         kernel: float32 [features, embedding_size].
-        pooling: what it takes the feature map by; see `layers.GlobalPooling`.
+        pooling: the kind of `layers.GlobalPooling` before it.
     """
 
     kernel: np.ndarray
     pooling: str
 
-    def check(self, embedding_size: int, pooling: str) -> None:
+    def check(self, embedding_size: int, layer: tf.keras.layers.Layer) -> None:
         """Raises ValueError if it does not fit an encoder of this size and pooling."""
-        size = self.kernel.shape[1]
+        size, pooling = self.kernel.shape[1], getattr(layer, "kind", type(layer).__name__)
         if (size, self.pooling) != (embedding_size, pooling):
             raise ValueError(
                 f"The trained embedding head needs `build_encoder.embedding_size = {size}` and "
                 f"`build_encoder.pooling = {self.pooling!r}`; `trained_network.keep_head = False` "
                 f"begins with a new one. Received: {embedding_size=}, {pooling=}"
             )
+
+
+Pooling = Literal["avg", "max", "both", "cls", "patches", "cls_and_patches"]
 
 
 @runtime_checkable
@@ -52,7 +55,7 @@ def build_encoder(
     input_shape: tuple[int, int, int],
     backbone: Backbone,
     embedding_size: Annotated[int, Range(2)] = 128,
-    pooling: Literal["avg", "max", "both"] = "avg",
+    pooling: Pooling | Callable[[], tf.keras.layers.Layer] = "avg",
     freeze_bn: bool = False,
 ) -> tf.keras.Model:
     """Joins a backbone, pooling and a linear embedding head.
@@ -60,10 +63,18 @@ def build_encoder(
     Args:
         input_shape: (height, width, channels) of the preprocessed images.
         backbone: function of `input_shape` that gives a Keras model to a feature map
+            [batch, height, width, channels], or to tokens [batch, tokens, channels]. Attributes
+            that it may have: `preprocess`, the function that makes its input of uint8 images,
+            which becomes the encoder's; `num_prefix_tokens`, how many tokens stand before those
+            of places (1 if it does not say); `trained_head`, the `TrainedHead` to go on from.
+
+
             [batch, height, width, channels]. `preprocess` of one `WithPreprocess` becomes the
             encoder's; the `TrainedHead` of one `WithTrainedHead` is gone on from.
         embedding_size: entries of the embedding.
-        pooling: "avg", "max" or "both"; see `layers.GlobalPooling`.
+        pooling: "avg", "max" or "both", of tokens also "cls", "patches" or "cls_and_patches", see
+            `layers.GlobalPooling`; or the class of another layer, such as
+            `layers.GeneralizedMeanPooling`.
         freeze_bn: whether batch normalization keeps its statistics and weights; the paper's does.
 
     Returns:
@@ -74,20 +85,31 @@ def build_encoder(
             to keep statistics that it does not have yet.
     """
     network = backbone(input_shape)
+    pool = _pooling_layer(pooling, network)
+    trained_head = getattr(network, "trained_head", None)
+
+
     trained_head = network.trained_head if isinstance(network, WithTrainedHead) else None
     if trained_head is not None:
-        trained_head.check(embedding_size, pooling)
+        trained_head.check(embedding_size, pool)
     if freeze_bn:
         _check_statistics(network)
         freeze_batch_norm(network)
     inputs = tf.keras.Input(input_shape)
-    features = layers.GlobalPooling(pooling, name="pooling")(network(inputs))
+    features = pool(network(inputs))
     head = layers.EmbeddingHead(embedding_size, name="embedding", dtype="float32")
     encoder = tf.keras.Model(inputs, head(features), name="encoder")
     if trained_head is not None:
         head.set_weights([trained_head.kernel])
     encoder.preprocess = network.preprocess if isinstance(network, WithPreprocess) else None
     return encoder
+
+
+def _pooling_layer(pooling, network):
+    if isinstance(pooling, str):
+        num_prefix_tokens = getattr(network, "num_prefix_tokens", 1)
+        return layers.GlobalPooling(pooling, num_prefix_tokens, name="pooling")
+    return pooling()
 
 
 def _check_statistics(network):
@@ -143,7 +165,7 @@ def standalone(
         part of it, with whatever layers it has; a normalization that is not ours likewise.
     """
     images = tf.keras.Input(encoder.input_shape[1:], dtype=encoder.inputs[0].dtype)
-    if any(isinstance(layer, layers.GlobalPooling) for layer in encoder.layers):
+    if isinstance(encoder.layers[-1], layers.EmbeddingHead):
         embeddings = _in_built_in_layers(encoder, images)
     else:
         embeddings = encoder(images)
@@ -162,6 +184,7 @@ def _in_built_in_layers(encoder, images):
     copy = tf.keras.models.clone_model(backbone)
     copy.set_weights(backbone.get_weights())
     dense = tf.keras.layers.Dense(head.units, use_bias=head.use_bias, dtype="float32")
-    embeddings = dense(pooling.built_in(copy(images)))
+    pool = pooling.built_in if hasattr(pooling, "built_in") else pooling
+    embeddings = dense(pool(copy(images)))
     dense.set_weights(head.get_weights())
     return embeddings

@@ -10,10 +10,20 @@ from ccpdml.bounds import checked
 
 # The layer of an encoder file that gives embeddings before they are normalized.
 RAW = "raw"
-_POOLING = {
+# Kinds of `layers.GlobalPooling` by the layers that a file has for them, in alphabetical order.
+_OF_MAPS = {
     ("GlobalAveragePooling2D",): "avg",
     ("GlobalMaxPooling2D",): "max",
-    ("GlobalAveragePooling2D", "GlobalMaxPooling2D"): "both",
+    ("Add", "GlobalAveragePooling2D", "GlobalMaxPooling2D"): "both",
+}
+_POOLING = {
+    **_OF_MAPS,
+    **{tuple(name.replace("2D", "1D") for name in names): kind for names, kind in _OF_MAPS.items()},
+    ("Cropping1D", "Flatten"): "cls",
+    ("Cropping1D", "GlobalAveragePooling1D"): "patches",
+    ("Concatenate", "Cropping1D", "Cropping1D", "Flatten", "GlobalAveragePooling1D"): (
+        "cls_and_patches"
+    ),
 }
 
 
@@ -40,7 +50,8 @@ def trained_network(
 
     Raises:
         FileNotFoundError: if there is no encoder, or nothing says how its input is made.
-        ValueError: if it takes images of another shape, or is none that `build_encoder` made.
+        ValueError: if it takes images of another shape, is none that `build_encoder` made, or has
+            a head behind a pooling with weights of its own, which is not kept.
     """
     encoder = serving.load_encoder(path)
     network, head, pooling = _parts(encoder.model, path)
@@ -53,23 +64,34 @@ def trained_network(
         layer.trainable = True
     network.preprocess = encoder.preprocess
     if keep_head:
+        if pooling is None:
+            raise ValueError(
+                "The embedding head can be kept behind the kinds of `layers.GlobalPooling`; bind "
+                f"`trained_network.keep_head = False` to begin with a new one. Received: {path=}, "
+                "whose pooling is another"
+            )
         network.trained_head = models.encoder.TrainedHead(head.get_weights()[0], pooling)
     return network
 
 
 def _parts(model, path):
-    """Network, embedding head and kind of pooling of an encoder file."""
+    """Network, embedding head and kind of pooling of an encoder file; None for an unknown kind."""
     layers = list(model.layers)
     names = [layer.name for layer in layers]
     layers = layers[: names.index(RAW)] if RAW in names else []
     networks = [layer for layer in layers if isinstance(layer, tf.keras.Model)]
-    heads = [layer for layer in layers if isinstance(layer, tf.keras.layers.Dense)]
-    pools = [type(layer).__name__ for layer in layers]
-    pooling = _POOLING.get(tuple(sorted(name for name in pools if name.startswith("Global"))))
-    if len(networks) != 1 or len(heads) != 1 or heads[0].use_bias or pooling is None:
+    if len(networks) != 1 or not _is_head(layers[-1]):
         raise ValueError(
             f"Expected an encoder that a run with `build_encoder` left. Received: {path=}, made "
             f"of {names}. A network of another origin, which ends in a feature map, is read by "
             "`saved_network`."
         )
-    return networks[0], heads[0], pooling
+    between = layers[layers.index(networks[0]) + 1 : -1]
+    pooling = _POOLING.get(tuple(sorted(type(layer).__name__ for layer in between)))
+    crops = [layer.cropping for layer in between if isinstance(layer, tf.keras.layers.Cropping1D)]
+    networks[0].num_prefix_tokens = max((first for first, _ in crops), default=0) or 1
+    return networks[0], layers[-1], pooling
+
+
+def _is_head(layer):
+    return isinstance(layer, tf.keras.layers.Dense) and not layer.use_bias

@@ -1,9 +1,11 @@
-"""Warm-up: the first steps of a run, in which only the embedding head and the proxies learn."""
+"""Warm-up: the first steps of a run, in which pooling, embedding head and proxies learn alone."""
 
 import tensorflow as tf
 
 from ccpdml import layers
 from ccpdml.models.encoder import nested_layers
+
+_POOLING = (layers.GeneralizedMeanPooling, layers.GeneralizedSumPooling)
 
 
 def backbone_mask(encoder):
@@ -12,12 +14,14 @@ def backbone_mask(encoder):
     Raises:
         ValueError: if the encoder has no `EmbeddingHead` to warm up.
     """
-    heads = [e for e in nested_layers(encoder) if isinstance(e, layers.EmbeddingHead)]
+    found = list(nested_layers(encoder))
+    heads = [layer for layer in found if isinstance(layer, layers.EmbeddingHead)]
     if not heads:
         raise ValueError(
             "`warm_up_steps` needs an encoder with an `EmbeddingHead`, as `build_encoder` makes."
         )
-    owned = {id(variable) for head in heads for variable in head.trainable_variables}
+    new = heads + [layer for layer in found if isinstance(layer, _POOLING)]
+    owned = {id(variable) for layer in new for variable in layer.trainable_variables}
     return [id(variable) not in owned for variable in encoder.trainable_variables]
 
 

@@ -40,6 +40,10 @@ def first(tmp_path):
     """An encoder of digits and the directory of the run that left it; batch norm was at rest."""
     tf.keras.utils.set_random_seed(0)
     encoder = models.build_encoder((8, 8, 1), network, 6, pooling="both", freeze_bn=True)
+    return left_by_a_run(encoder, tmp_path)
+
+
+def left_by_a_run(encoder, tmp_path):
     normalization = layers.LipschitzNormalization()
     left = models.standalone(encoder, normalization)
     (tmp_path / "first").mkdir()
@@ -49,6 +53,29 @@ def first(tmp_path):
     )
     description.write(tmp_path / "first" / description.FILE_NAME, described)
     return encoder, tmp_path / "first"
+
+
+def transformer(input_shape):
+    return models.small_vit(input_shape, width=8, depth=1, num_heads=2)
+
+
+@pytest.mark.parametrize("pooling", layers.GlobalPooling.KINDS)
+def test_tokens_are_gone_on_with(tmp_path, pooling):
+    encoder, directory = left_by_a_run(
+        models.build_encoder((8, 8, 1), transformer, 6, pooling), tmp_path
+    )
+    learner, _ = experiment(tmp_path, directory, f"build_encoder.pooling = '{pooling}'").build()
+    expected = encoder(images())
+    np.testing.assert_allclose(learner.encoder(images()), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_head_behind_a_pooling_with_weights_is_not_kept(tmp_path):
+    made = models.build_encoder((8, 8, 1), transformer, 6, layers.GeneralizedMeanPooling)
+    _, directory = left_by_a_run(made, tmp_path)
+    pooling = "build_encoder.pooling = @GeneralizedMeanPooling"
+    with pytest.raises(ValueError, match="trained_network.keep_head = False"):
+        experiment(tmp_path, directory, pooling).build()
+    experiment(tmp_path, directory, pooling, "trained_network.keep_head = False").build()
 
 
 def experiment(folder, path, *bindings):
