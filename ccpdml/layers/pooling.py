@@ -5,8 +5,9 @@ from typing import Any, Literal
 import gin
 import tensorflow as tf
 
+from ccpdml import compat
 from ccpdml.bounds import Positive, Whole, checked
-from ccpdml.ops import precision, stacks
+from ccpdml.ops import precision
 
 OF_PLACES = ("avg", "max", "both")
 OF_TOKENS = ("cls", "patches", "cls_and_patches")
@@ -142,7 +143,7 @@ class GeneralizedMeanPooling(tf.keras.layers.Layer):
         exponent = float(tf.convert_to_tensor(self.exponent))
         features = tf.keras.layers.Activation("linear", dtype="float32")(features)
         average, _ = _layers_of_places(features)
-        return average(stacks.symbolic_maximum(features, self.LOWEST) ** exponent) ** (1 / exponent)
+        return average(compat.symbolic_maximum(features, self.LOWEST) ** exponent) ** (1 / exponent)
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"power": self.power}

@@ -128,6 +128,21 @@ def test_converted_networks_are_the_encoder(tmp_path, name, normalization):
 
 
 @pytest.mark.parametrize("name", ["onnx", "tflite"])
+@pytest.mark.parametrize(
+    "pooling",
+    ["cls_and_patches", layers.GeneralizedMeanPooling, layers.GeneralizedSumPooling],
+    ids=str,
+)
+def test_converted_transformers_are_the_encoder(tmp_path, name, pooling):
+    def network(shape):
+        return models.small_vit(shape, width=8, depth=1, num_heads=2)
+
+    fixtures.make_run(tmp_path / "run", network=network, pooling=pooling)
+    encoder = serving.load_encoder(tmp_path / "run")
+    assert exported(name, encoder, tmp_path / "out") <= 1e-5
+
+
+@pytest.mark.parametrize("name", ["onnx", "tflite"])
 def test_an_embedding_of_zero_stays_one(tmp_path, name):
     if name == "onnx":
         pytest.importorskip("tf2onnx", exc_type=ImportError)

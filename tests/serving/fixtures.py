@@ -11,7 +11,9 @@ CLASSES = ("ash", "birch", "cedar")
 FORMATS = ("jpg", "png", "bmp", "jpg")
 
 
-def make_run(directory, normalization=None, view=None, channels=3, seed=0):
+def make_run(
+    directory, normalization=None, view=None, channels=3, seed=0, network=None, pooling="avg"
+):
     """A run directory with what serving reads: encoder.keras and encoder.json.
 
     The embeddings have lengths on both sides of 1, so that normalizations differ.
@@ -20,9 +22,8 @@ def make_run(directory, normalization=None, view=None, channels=3, seed=0):
     tf.keras.utils.set_random_seed(seed)
     normalization = normalization or layers.LipschitzNormalization()
     view = view or data.views.CenterCrop(size=16, short_side=20)
-    trained = models.build_encoder(
-        (16, 16, channels), lambda shape: models.small_cnn(shape, (8, 8), batch_norm=False), 6
-    )
+    network = network or (lambda shape: models.small_cnn(shape, (8, 8), batch_norm=False))
+    trained = models.build_encoder((16, 16, channels), network, 6, pooling)
     trained.set_weights([0.9 * weight for weight in trained.get_weights()])
     encoder = models.standalone(trained, normalization)
     encoder.save(directory / "encoder.keras")
