@@ -8,10 +8,12 @@ import tensorflow as tf
 
 @runtime_checkable
 class Backbone(Protocol):
-    """A function that gives a network from images to a feature map."""
+    """A function that gives a network from images to a feature map or to tokens."""
 
     def __call__(self, input_shape: tuple[int, int, int]) -> tf.keras.Model:
-        """Returns a Keras model [batch, height, width, channels] -> feature map of rank 4.
+        """Returns a Keras model [batch, height, width, channels] -> feature map, or tokens.
+
+        Of rank 4 or [batch, tokens, channels].
 
         Args:
             input_shape: (height, width, channels) of the images.
@@ -28,3 +30,15 @@ class WithPreprocess(Protocol):
     """
 
     preprocess: Callable[[tf.Tensor], tf.Tensor] | None
+
+
+@runtime_checkable
+class WithPrefixTokens(Protocol):
+    """A Keras model to tokens [batch, tokens, channels] that says which stand for no place.
+
+    Attributes:
+        num_prefix_tokens: how many tokens stand before those of places, int: 1 for a class token,
+            more where there are registers, 0 where there is none.
+    """
+
+    num_prefix_tokens: int

@@ -1,6 +1,7 @@
 """The encoder: a backbone, pooling and an embedding head."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Annotated, Literal, Protocol, runtime_checkable
 
 import gin
@@ -9,7 +10,7 @@ import tensorflow as tf
 
 from ccpdml import layers
 from ccpdml.bounds import Range, checked
-from ccpdml.models.contracts import Backbone, WithPreprocess
+from ccpdml.models.contracts import Backbone, WithPrefixTokens, WithPreprocess
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +27,8 @@ class TrainedHead:
 
     def check(self, embedding_size: int, layer: tf.keras.layers.Layer) -> None:
         """Raises ValueError if it does not fit an encoder of this size and pooling."""
-        size, pooling = self.kernel.shape[1], getattr(layer, "kind", type(layer).__name__)
+        is_plain = isinstance(layer, layers.GlobalPooling)
+        size, pooling = self.kernel.shape[1], layer.kind if is_plain else type(layer).__name__
         if (size, self.pooling) != (embedding_size, pooling):
             raise ValueError(
                 f"The trained embedding head needs `build_encoder.embedding_size = {size}` and "
@@ -63,14 +65,10 @@ def build_encoder(
     Args:
         input_shape: (height, width, channels) of the preprocessed images.
         backbone: function of `input_shape` that gives a Keras model to a feature map
-            [batch, height, width, channels], or to tokens [batch, tokens, channels]. Attributes
-            that it may have: `preprocess`, the function that makes its input of uint8 images,
-            which becomes the encoder's; `num_prefix_tokens`, how many tokens stand before those
-            of places (1 if it does not say); `trained_head`, the `TrainedHead` to go on from.
-
-
-            [batch, height, width, channels]. `preprocess` of one `WithPreprocess` becomes the
-            encoder's; the `TrainedHead` of one `WithTrainedHead` is gone on from.
+            [batch, height, width, channels], or to tokens [batch, tokens, channels], of which
+            one is a class token if it is not `WithPrefixTokens`. `preprocess` of one
+            `WithPreprocess` becomes the encoder's; the `TrainedHead` of one `WithTrainedHead` is
+            gone on from.
         embedding_size: entries of the embedding.
         pooling: "avg", "max" or "both", of tokens also "cls", "patches" or "cls_and_patches", see
             `layers.GlobalPooling`; or the class of another layer, such as
@@ -86,9 +84,6 @@ def build_encoder(
     """
     network = backbone(input_shape)
     pool = _pooling_layer(pooling, network)
-    trained_head = getattr(network, "trained_head", None)
-
-
     trained_head = network.trained_head if isinstance(network, WithTrainedHead) else None
     if trained_head is not None:
         trained_head.check(embedding_size, pool)
@@ -107,7 +102,9 @@ def build_encoder(
 
 def _pooling_layer(pooling, network):
     if isinstance(pooling, str):
-        num_prefix_tokens = getattr(network, "num_prefix_tokens", 1)
+        num_prefix_tokens = (
+            network.num_prefix_tokens if isinstance(network, WithPrefixTokens) else 1
+        )
         return layers.GlobalPooling(pooling, num_prefix_tokens, name="pooling")
     return pooling()
 
@@ -184,7 +181,7 @@ def _in_built_in_layers(encoder, images):
     copy = tf.keras.models.clone_model(backbone)
     copy.set_weights(backbone.get_weights())
     dense = tf.keras.layers.Dense(head.units, use_bias=head.use_bias, dtype="float32")
-    pool = pooling.built_in if hasattr(pooling, "built_in") else pooling
+    pool = pooling.built_in if isinstance(pooling, layers.BuiltIn) else pooling
     embeddings = dense(pool(copy(images)))
     dense.set_weights(head.get_weights())
     return embeddings

@@ -22,7 +22,8 @@ def small_vit(
         input_shape: (height, width, channels) of the images; values are expected around [-1, 1].
         patch_size: side of a patch in pixels; divides height and width.
         width: channels of a token; a multiple of `num_heads`.
-        depth: blocks of attention and two dense layers (of four times the width).
+        depth: blocks of attention and two dense layers, of four times the width, with swish
+            between them; ONNX has no GELU for TensorFlow's.
         num_heads: heads of the attention.
 
     Returns:
@@ -72,5 +73,5 @@ def _block(tokens, width, num_heads):
     attention = keras.MultiHeadAttention(num_heads, width // num_heads)
     tokens = keras.Add()([tokens, attention(normed, normed)])
     normed = keras.LayerNormalization(epsilon=1e-6)(tokens)
-    wide = keras.Dense(4 * width, activation="gelu")(normed)
+    wide = keras.Dense(4 * width, activation="swish")(normed)
     return keras.Add()([tokens, keras.Dense(width)(wide)])
