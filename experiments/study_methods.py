@@ -98,7 +98,9 @@ METHODS |= {
     "ccp_4": _variant("ccp", f"{PROXIES} = 4"),
     "ccp_1": _variant("ccp", f"{PROXIES} = 1"),
     "ccp_patience": _variant("ccp", f"{PERIOD} = None", "ProxyReinitialization.patience = 3"),
-    "ccp_growing": _variant("ccp", f"{PERIOD} = (1, 2, 4, 8, 16, 32)"),
+    "ccp_growing": METHODS["ccp"]._replace(
+        names=["methods/ccp", "pool", "methods/ccp_growing"], tuned_as="ccp"
+    ),
     "ccp_converged_first": _variant(
         "ccp", f"{PERIOD} = (None, 10)", "ProxyReinitialization.patience = 10"
     ),

@@ -57,7 +57,8 @@ def test_a_backbone_file_sets_all_that_goes_with_it_whatever_was_before(path):
     before = [[GIN / "folder_ms.gin"], [GIN / "sop_ms.gin"], [GIN / "cub_c2.gin", *BACKBONES]]
     first, *others = [backbone_settings([*files, path]) for files in before]
     assert all(settings == first for settings in others)
-    assert path.stem.replace("small", "small_cnn") in first["build_encoder.backbone"]
+    name = "small_cnn" if path.stem == "small" else path.stem
+    assert first["build_encoder.backbone"] == f"@{name}"
     assert not first["preprocess"]  # Each network knows what its images are to be.
 
 

@@ -23,6 +23,14 @@ class PairLoss(tf.keras.layers.Layer):
 
     measure = staticmethod(distances.euclidean)
 
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if isinstance(vars(cls).get("distance"), str):
+            raise TypeError(
+                f"{cls.__name__} must say `measure = staticmethod(distances.{cls.distance})`: a loss "
+                f"no longer names its distance. Received: distance={cls.distance!r}"
+            )
+
     def __init__(self, **kwargs):
         super().__init__(**({"dtype": "float32", "autocast": False} | kwargs))
 

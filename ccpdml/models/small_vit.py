@@ -11,7 +11,7 @@ from ccpdml.models import inputs as conventions
 @checked
 def small_vit(
     input_shape: tuple[int, int, int],
-    patch_size: Count = 4,
+    patch_size: Count = 8,
     width: Count = 64,
     depth: Count = 4,
     num_heads: Count = 4,

@@ -124,7 +124,7 @@ def test_gradients_of_the_generalized_sum_are_those_of_the_solution():
 @pytest.mark.parametrize("pooling", [*layers.GlobalPooling.KINDS, layers.GeneralizedMeanPooling])
 def test_an_encoder_of_tokens_needs_nothing_of_ours_to_be_loaded(pooling):
     def network(shape):
-        return models.small_vit(shape, width=8, depth=1, num_heads=2)
+        return models.small_vit(shape, patch_size=4, width=8, depth=1, num_heads=2)
 
     encoder = models.build_encoder((8, 8, 3), network, 5, pooling)
     images = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype("float32")

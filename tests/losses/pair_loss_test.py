@@ -79,3 +79,10 @@ def test_a_drawing_miner_of_another_size_is_refused():
         mined(EMBEDDINGS, LABELS)
     with pytest.raises(ValueError, match="embedding_size"):
         losses.DistanceWeightedMiner()(tf.ones([2, 2]), tf.ones([2, 2]), tf.ones([2, 2]))
+
+
+def test_a_loss_that_names_its_distance_as_it_once_was_is_refused():
+    with pytest.raises(TypeError, match=r"measure = staticmethod\(distances.negative_cosine\)"):
+
+        class Old(losses.PairLoss):
+            distance = "negative_cosine"

@@ -135,7 +135,7 @@ def test_converted_networks_are_the_encoder(tmp_path, name, normalization):
 )
 def test_converted_transformers_are_the_encoder(tmp_path, name, pooling):
     def network(shape):
-        return models.small_vit(shape, width=8, depth=1, num_heads=2)
+        return models.small_vit(shape, patch_size=4, width=8, depth=1, num_heads=2)
 
     fixtures.make_run(tmp_path / "run", network=network, pooling=pooling)
     encoder = serving.load_encoder(tmp_path / "run")

@@ -56,7 +56,7 @@ def left_by_a_run(encoder, tmp_path):
 
 
 def transformer(input_shape):
-    return models.small_vit(input_shape, width=8, depth=1, num_heads=2)
+    return models.small_vit(input_shape, patch_size=4, width=8, depth=1, num_heads=2)
 
 
 @pytest.mark.parametrize("pooling", layers.GlobalPooling.KINDS)
