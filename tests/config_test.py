@@ -23,7 +23,7 @@ OF_PHOTOGRAPHS = [
     path for path in RUNS if path.stem.startswith(("cub", "cars", "sop", "inshop", "folder"))
 ]
 BACKBONES = sorted((GIN / "backbones").glob("*.gin"))
-PRETRAINED = [path for path in BACKBONES if path.stem != "small"]
+PRETRAINED = [path for path in BACKBONES if not path.stem.startswith("small")]
 LEARNING_RATE = "tf.keras.optimizers.Adam.learning_rate"
 GOES_WITH_A_BACKBONE = (
     LEARNING_RATE,

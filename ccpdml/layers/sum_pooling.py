@@ -1,7 +1,7 @@
 """Generalized sum pooling: a weighted sum over places, with weights that are learned."""
 
 import math
-from typing import Annotated
+from typing import Annotated, Any
 
 import gin
 import tensorflow as tf
@@ -64,7 +64,7 @@ class GeneralizedSumPooling(tf.keras.layers.Layer):
         super().build(input_shape)
 
     def weights_of_places(self, features: tf.Tensor) -> tf.Tensor:
-        """How much of each place is taken: float [batch, places] in (0, 1), of mean `share`.
+        """Shares of the places that are taken: float [batch, places] in (0, 1), of mean `share`.
 
         Args:
             features: float [batch, places, channels].
@@ -86,7 +86,7 @@ class GeneralizedSumPooling(tf.keras.layers.Layer):
     def compute_output_shape(self, input_shape: tf.TensorShape) -> tf.TensorShape:
         return (input_shape[0], input_shape[-1])
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "num_prototypes": self.num_prototypes,
             "share": self.share,

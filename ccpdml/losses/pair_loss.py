@@ -27,8 +27,8 @@ class PairLoss(tf.keras.layers.Layer):
         super().__init_subclass__(**kwargs)
         if isinstance(vars(cls).get("distance"), str):
             raise TypeError(
-                f"{cls.__name__} must say `measure = staticmethod(distances.{cls.distance})`: a loss "
-                f"no longer names its distance. Received: distance={cls.distance!r}"
+                f"{cls.__name__} must say `measure = staticmethod(distances.{cls.distance})`. "
+                f"Received: distance={cls.distance!r}, as losses once named it"
             )
 
     def __init__(self, **kwargs):
