@@ -3,7 +3,8 @@
 python -m tests.training.methods FILE.npz
 
 Every criterion, pair loss and miner is among them, but each pair loss in one criterion only; with
-ALL_METHODS=1 in the environment in every one.
+ALL_METHODS=1 in the environment in every one. Some at a time train one encoder on the sum of their
+losses: a learner of its own takes much longer to trace than to train.
 """
 
 import importlib.util
@@ -21,10 +22,12 @@ from ccpdml.losses import (
     ClassMarginLoss,
     CrossBatchMemory,
     DistanceRegularizedLoss,
+    state,
 )
 from tests.training import tiny
 
 NUM_STEPS = 20
+NUM_TOGETHER = 8
 NUM_CLASSES = tiny.NUM_CLASSES
 
 PAIR_LOSSES = {
@@ -83,36 +86,66 @@ def criteria():
     return found
 
 
-def train(make_criterion, strategy):
-    """Trains with prox term, weight decay and clipping; no batch normalization.
+class Together(losses.Criterion):
+    """The sum of criteria; it keeps the losses of every step."""
+
+    def __init__(self, criteria, **kwargs):
+        super().__init__(**kwargs)
+        self.criteria = criteria
+
+    def build(self, embeddings_shape, labels_shape=None):
+        for criterion in self.criteria:
+            criterion.build(embeddings_shape)
+        self.kept = state.add(self, "kept", (NUM_STEPS, len(self.criteria)))
+        self.num_steps = state.add(self, "num_steps", dtype="int64")
+        super().build(embeddings_shape)
+
+    def call(self, embeddings, labels):
+        found = tf.stack([criterion(embeddings, labels) for criterion in self.criteria])
+        step = state.read(self.num_steps)
+        state.write_rows(self.kept, step[None], tf.stop_gradient(found)[None])
+        self.num_steps.assign(step + 1)
+        return tf.reduce_sum(found)
+
+
+def train(names, strategy):
+    """Trains methods together, with prox term, weight decay and clipping; no batch normalization.
 
     Returns:
-        Dictionary of arrays: the loss of every step, every weight at the end, memories included.
+        Dictionary of arrays by "method/name": the loss of every step, every weight at the end,
+        memories included; those of the encoder by "encoder of method, method, .../name".
     """
     tf.keras.utils.set_random_seed(3)
+    makers = criteria()
     with strategy.scope():
+        built = [makers[name]() for name in names]
+        built = [BatchPairs(c) if isinstance(c, losses.PairLoss) else c for c in built]
         learner = training.MetricLearner(
             _encoder(),
-            make_criterion(),
+            Together(built),
             weight_decay=1e-3,
             clip_norm=1.0,
             clip_value=0.5,
             prox_weight=0.05,
             proxy_learning_rate_multiplier=10.0,
         )
-        learner.compile(tf.keras.optimizers.Adam(1e-3))
+        learner.compile(tf.keras.optimizers.Adam(1e-3), steps_per_execution=5)
         learner.add_prox()
         learner.start_prox(learner.encoder_weights, 0.05)
         retired = np.random.default_rng(7).normal(size=(NUM_CLASSES, 2, tiny.DIM))
-        learner.criterion.retire(tf.constant(retired, tf.float32))
-    history = learner.fit(
-        _batches(strategy), steps_per_epoch=1, epochs=NUM_STEPS, verbose=0, shuffle=False
-    )
-    weights = [*learner.encoder.weights, *learner.criterion.weights]
-    arrays = [np.array(tf.convert_to_tensor(compat.raw(weight))) for weight in weights]
-    return {"losses": np.array(history.history["loss"])} | {
-        f"weight_{i:02d}": array for i, array in enumerate(arrays)
-    }
+        for criterion in built:
+            criterion.retire(tf.constant(retired, tf.float32))
+    learner.fit(_batches(strategy), steps_per_epoch=NUM_STEPS, verbose=0, shuffle=False)
+    kept = _array(learner.criterion.kept)
+    arrays = {f"{name}/losses": kept[:, i] for i, name in enumerate(names)}
+    owners = [(f"encoder of {', '.join(names)}", learner.encoder), *zip(names, built, strict=True)]
+    for name, owner in owners:
+        arrays |= {f"{name}/weight_{i:02d}": _array(w) for i, w in enumerate(owner.weights)}
+    return arrays
+
+
+def _array(weight):
+    return np.array(tf.convert_to_tensor(compat.raw(weight)))
 
 
 def _encoder():
@@ -138,12 +171,10 @@ def _batches(strategy):
 
 
 def train_all(strategy):
-    """Trains every method; returns the arrays of `train` by "method/name"."""
-    return {
-        f"{name}/{key}": array
-        for name, make_criterion in criteria().items()
-        for key, array in train(make_criterion, strategy).items()
-    }
+    """Trains every method; returns the arrays of `train`."""
+    names = list(criteria())
+    groups = [names[i : i + NUM_TOGETHER] for i in range(0, len(names), NUM_TOGETHER)]
+    return {name: array for group in groups for name, array in train(group, strategy).items()}
 
 
 def difference(array, expected):
