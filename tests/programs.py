@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import runpy
+import sys
 from pathlib import Path
 from unittest import mock
 
@@ -18,7 +19,10 @@ def imported(name):
     """The names of a program; the flags that it defines are gone afterwards."""
     before = set(flags.FLAGS)
     try:
-        yield runpy.run_path(str(EXPERIMENTS / name), run_name="imported")
+        # As Python does, which looks into the folder of a program first.
+        with mock.patch.object(sys, "path", [str(EXPERIMENTS), *sys.path]):
+            program = runpy.run_path(str(EXPERIMENTS / name), run_name="imported")
+        yield program
     finally:
         flags.FLAGS.unparse_flags()
         for flag in set(flags.FLAGS) - before:

@@ -132,8 +132,11 @@ class GeneralizedMeanPooling(tf.keras.layers.Layer):
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         features = tf.maximum(precision.at_least_float32(inputs), self.LOWEST)
         exponent = tf.cast(tf.convert_to_tensor(self.exponent), features.dtype)
-        mean = tf.reduce_mean(features**exponent, axis=range(1, features.shape.rank - 1))
-        return mean ** (1.0 / exponent)
+        places = list(range(1, features.shape.rank - 1))
+        # Powers of shares of the highest do not overflow; it cancels out, with its gradient.
+        highest = tf.stop_gradient(tf.reduce_max(features, axis=places, keepdims=True))
+        mean = tf.reduce_mean((features / highest) ** exponent, axis=places, keepdims=True)
+        return tf.squeeze(highest * mean ** (1.0 / exponent), axis=places)
 
     def compute_output_shape(self, input_shape: tf.TensorShape) -> tf.TensorShape:
         return (input_shape[0], input_shape[-1])
@@ -142,8 +145,11 @@ class GeneralizedMeanPooling(tf.keras.layers.Layer):
         """The same of symbolic `features`, with the power as it is now, in operations of Keras."""
         exponent = float(tf.convert_to_tensor(self.exponent))
         features = tf.keras.layers.Activation("linear", dtype="float32")(features)
-        average, _ = _layers_of_places(features)
-        return average(compat.symbolic_maximum(features, self.LOWEST) ** exponent) ** (1 / exponent)
+        average, pool_highest = _layers_of_places(features, keepdims=True)
+        features = compat.symbolic_maximum(features, self.LOWEST)
+        highest = pool_highest(features)
+        mean = average((features / highest) ** exponent)
+        return tf.keras.layers.Flatten()(highest * mean ** (1 / exponent))
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"power": self.power}
@@ -157,8 +163,11 @@ def _check_rank(shape):
         )
 
 
-def _layers_of_places(features):
+def _layers_of_places(features, keepdims=False):
     """Keras's layers that pool symbolic features: the average, the maximum."""
+    keras = tf.keras.layers
     if len(features.shape) == 3:
-        return tf.keras.layers.GlobalAveragePooling1D(), tf.keras.layers.GlobalMaxPooling1D()
-    return tf.keras.layers.GlobalAveragePooling2D(), tf.keras.layers.GlobalMaxPooling2D()
+        kinds = keras.GlobalAveragePooling1D, keras.GlobalMaxPooling1D
+    else:
+        kinds = keras.GlobalAveragePooling2D, keras.GlobalMaxPooling2D
+    return tuple(kind(keepdims=keepdims) for kind in kinds)

@@ -29,6 +29,7 @@ SLOTS = {
     "train.training_view": "ccpdml.data.views",
     "train.preprocess": "ccpdml.models.inputs",
     "build_encoder.backbone": ("ccpdml.models", training.trained_network.__module__),
+    "build_encoder.pooling": [layers.GeneralizedMeanPooling, layers.GeneralizedSumPooling],
     "ProxyReinitialization.pick": "ccpdml.ops.coreset",
 }
 

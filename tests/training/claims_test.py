@@ -124,7 +124,10 @@ class Run(training.Experiment):
     def _identity(self):
         return None
 
-    def _run(self):
+    def assemble(self):
+        return None
+
+    def _run(self, run):
         end = time.monotonic() + 60
         while not (self.run_dir / "lost").exists() and time.monotonic() < end:
             time.sleep(0.001)
