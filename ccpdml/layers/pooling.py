@@ -43,7 +43,7 @@ class GlobalPooling(tf.keras.layers.Layer):
         self.kind, self.num_prefix_tokens = kind, num_prefix_tokens
 
     def build(self, input_shape: tf.TensorShape) -> None:
-        _check_rank(input_shape)
+        check_rank(input_shape)
         shape = tuple(input_shape)
         if self.kind in OF_TOKENS and len(shape) != 3:
             raise ValueError(
@@ -124,7 +124,7 @@ class GeneralizedMeanPooling(tf.keras.layers.Layer):
         self.power = power
 
     def build(self, input_shape: tf.TensorShape) -> None:
-        _check_rank(input_shape)
+        check_rank(input_shape)
         start = tf.keras.initializers.Constant(self.power)
         self.exponent = self.add_weight(name="exponent", shape=(), initializer=start)
         super().build(input_shape)
@@ -155,7 +155,8 @@ class GeneralizedMeanPooling(tf.keras.layers.Layer):
         return super().get_config() | {"power": self.power}
 
 
-def _check_rank(shape):
+def check_rank(shape):
+    """Raises ValueError unless a shape is that of a feature map or of tokens."""
     if len(shape) not in (3, 4):
         raise ValueError(
             "Pooling takes a feature map [batch, height, width, channels] or tokens [batch, "

@@ -7,6 +7,7 @@ import gin
 import tensorflow as tf
 
 from ccpdml.bounds import Count, Positive, Range, checked
+from ccpdml.layers.pooling import check_rank
 from ccpdml.ops import normalization, precision
 
 _HALVINGS = 40
@@ -53,11 +54,7 @@ class GeneralizedSumPooling(tf.keras.layers.Layer):
         self.num_prototypes, self.share, self.sharpness = num_prototypes, share, sharpness
 
     def build(self, input_shape: tf.TensorShape) -> None:
-        if len(input_shape) not in (3, 4):
-            raise ValueError(
-                "Pooling takes a feature map [batch, height, width, channels] or tokens [batch, "
-                f"tokens, channels]. Received: shape {tuple(input_shape)}"
-            )
+        check_rank(input_shape)
         self.prototypes = self.add_weight(
             name="prototypes", shape=(self.num_prototypes, input_shape[-1]), initializer="he_normal"
         )
