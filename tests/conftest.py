@@ -104,6 +104,15 @@ def characters_drawn_once(draw_characters, monkeypatch):
     monkeypatch.setitem(loading.READERS, "glyphs", lambda root: draw_characters())
 
 
+@pytest.fixture
+def own_registrations(monkeypatch):
+    """Forgets after the test which views and preprocessing it registered."""
+    from ccpdml.serving import registered
+
+    for name in ("_VIEWS", "_PREPROCESSING"):
+        monkeypatch.setattr(registered, name, dict(getattr(registered, name)))
+
+
 class GoldenCase:
     """One case of a golden file: `case["value_f64"]`, its `settings`, and its `inputs`."""
 

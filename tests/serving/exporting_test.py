@@ -263,6 +263,7 @@ def test_preprocessing_that_is_more_than_mean_and_scale_is_not_told_in_numbers()
         assert (about["preprocess"], about["in_numbers"]["input"]) == ("unknown", "unknown")
 
 
+@pytest.mark.usefixtures("own_registrations")
 def test_own_views_and_preprocessing_are_served_once_they_are_registered(tmp_path):
     @serving.register_view("corner", side=serving.Parameter(int, 1, 99))
     class Corner:
