@@ -20,7 +20,15 @@ flags.DEFINE_multi_string(
     "Repeatable.",
     required=True,
 )
-flags.DEFINE_string("output", None, "The .npz file to write.", required=True)
+flags.DEFINE_string(
+    "output", None, "The .npz file to write; with --features a folder.", required=True
+)
+flags.DEFINE_bool(
+    "features",
+    False,
+    "Write what enters the embedding head, memory-mapped, to train another head on; the folders of "
+    "the images are its classes.",
+)
 flags.DEFINE_integer("batch_size", 64, "Images in the network at a time.", lower_bound=1)
 flags.DEFINE_bool("skip_unreadable", False, "Leave out damaged files, and list them.")
 
@@ -34,6 +42,9 @@ def main(argv):
     try:
         images = serving.find_images(FLAGS.images)
         encoder = serving.load_encoder(FLAGS.encoder)
+        if FLAGS.features:
+            store_features(encoder, images)
+            return
         done = serving.embed_images(
             encoder, images, FLAGS.output, FLAGS.batch_size, FLAGS.skip_unreadable
         )
@@ -43,6 +54,21 @@ def main(argv):
     for path, why in done.skipped.items():
         print(f"Left out: {path}: {why}")
     print(f"{done.path}: {found}. {done}.")
+
+
+def store_features(encoder, images):
+    """Writes the folder of features."""
+    from ccpdml import serving
+    from ccpdml.data import source
+
+    if FLAGS.skip_unreadable:
+        raise ValueError(
+            "--skip_unreadable is not for --features; `ccpdml check-data` lists files."
+        )
+    network = serving.features.without_head(encoder)
+    parts = {"": source.files("", images.paths, images.classes)}
+    serving.features.store(FLAGS.output, network, parts, batch_size=FLAGS.batch_size)
+    print(f"{FLAGS.output}: {len(images)} features of {network.embedding_size}")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """Exports a trained encoder for programs without this library, and checks what came out.
 
 ccpdml export --encoder=runs/folder_ms --output=exported --gallery=photos.npz
+ccpdml export --encoder=runs/features_ms --features=features --format=keras --output=whole
 
 exported/saved_model takes the bytes of image files: the signature "serving_default" gives their
 embeddings, "search" the nearest images of the gallery. encoder.onnx and encoder.tflite take
-preprocessed images; encoder.json says how these are made.
+preprocessed images; encoder.json says how these are made. encoder.keras is for this library.
 """
 
 from absl import app, flags, logging
@@ -15,7 +16,15 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("encoder", None, "Directory of a run, or encoder.keras.", required=True)
 flags.DEFINE_string("output", None, "Directory to make.", required=True)
 flags.DEFINE_multi_enum(
-    "format", ["saved_model", "tflite"], ["saved_model", "onnx", "tflite"], "What. Repeatable."
+    "format",
+    ["saved_model", "tflite"],
+    ["saved_model", "onnx", "tflite", "keras"],
+    "What. Repeatable.",
+)
+flags.DEFINE_string(
+    "features",
+    None,
+    "Folder of store_features.py, if --encoder was trained on it: both make one encoder.",
 )
 flags.DEFINE_string("gallery", None, "A file of embed.py, to search in the SavedModel.")
 flags.DEFINE_integer(
@@ -38,7 +47,10 @@ def main(argv):
 
     logging.set_verbosity(logging.WARNING)  # The converters tell every step.
     try:
-        encoder = serving.load_encoder(FLAGS.encoder)
+        if FLAGS.features:
+            encoder = serving.features.with_head(FLAGS.features, FLAGS.encoder)
+        else:
+            encoder = serving.load_encoder(FLAGS.encoder)
         gallery = serving.read_embeddings(FLAGS.gallery) if FLAGS.gallery else None
         differences = serving.export(
             encoder, FLAGS.output, FLAGS.format, gallery, FLAGS.k, FLAGS.tolerance, FLAGS.version

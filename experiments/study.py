@@ -147,8 +147,8 @@ def _script():
 
 def _stored_features(seed):
     """The features of one draw, made if they are not there."""
-    path = Path(FLAGS.out) / "features" / f"draw-{seed}.npz"
-    if not path.exists():
+    path = Path(FLAGS.out) / "features" / f"draw-{seed}"
+    if not (path / "labels.npy").exists():  # Written last.
         program = [sys.executable, str(ROOT / "experiments" / "store_features.py")]
         files = [f"--gin_file={ROOT / 'gin' / 'characters_ms.gin'}"]
         places = [f"--encoder={pretrained()}", f"--output={path}"]

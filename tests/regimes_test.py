@@ -10,6 +10,7 @@ import pytest
 from absl import flags
 
 from ccpdml import config, data, serving, training
+from ccpdml.data import features as feature_reader
 from ccpdml.serving import features
 from tests import programs
 
@@ -62,21 +63,29 @@ def test_a_head_on_stored_features_is_trained_with_instances_of_a_period(pretrai
         num_folds=1,
     )
     encoder = serving.load_encoder(pretrained)
-    features.write(tmp_path / "features.npz", encoder, splits.train, splits.test)
-    with np.load(tmp_path / "features.npz") as stored:
-        assert stored["features"].shape == (96, 8)
-        # What the frozen network ends in, worked out without the encoder's head.
-        by_hand = encoder.model.layers[1](encoder.preprocess(splits.train.images)).numpy()
+    network = features.without_head(encoder)
+    parts = {"train": splits.train, "test": splits.test}
+    features.store(tmp_path / "features", network, parts, shard_size=40, progress=False)
+    # What the frozen network ends in, worked out without the encoder's head.
+    by_hand = encoder.model.layers[1](encoder.preprocess(splits.train.images)).numpy()
+    source = feature_reader.read(tmp_path / "features")
     np.testing.assert_allclose(
-        features.pooled_features(encoder, splits.train), by_hand.mean((1, 2)), rtol=1e-5, atol=1e-6
+        source.development.images[:], by_hand.mean((1, 2)), rtol=1e-5, atol=1e-6
     )
     small = [b for b in SMALL if "data.load" not in b or "folds" in b] + CCP
-    root = [f"data.load.root = '{tmp_path}'", "feature_head.hidden_units = (8,)"]
+    root = [f"data.load.root = '{tmp_path / 'features'}'", "feature_head.hidden_units = (8,)"]
     results, history = run("features_ms", [*small, *root], tmp_path / "run")
     assert [row["problem_instance"] for row in history] == [0, 0, 1, 1]
     assert 0 < results["test"]["map_at_r"] <= 1
     with pytest.raises(ValueError, match="takes stored features"):
         serving.load_encoder(tmp_path / "run")
+    whole = features.with_head(tmp_path / "features", tmp_path / "run")
+    found = whole(splits.test.images)
+    with np.load(tmp_path / "run" / "test_embeddings.npz") as stored:
+        np.testing.assert_allclose(found, stored["query"], rtol=1e-4, atol=1e-5)
+    serving.export(whole, tmp_path / "whole", ["keras", "saved_model"])
+    again = serving.load_encoder(tmp_path / "whole")
+    np.testing.assert_allclose(again(splits.test.images), found, rtol=1e-5, atol=1e-6)
 
 
 def test_a_trained_network_goes_on_in_another_domain(pretrained, tmp_path):

@@ -1,76 +1,105 @@
 """Stored features: vectors of images that another network has seen, and their classes."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 
-from ccpdml.data import benchmark, folder, image_set, source
+from ccpdml.data import benchmark, folder, image_set, source, stored
 
 DEFAULT_FILE = "features.npz"
+ABOUT = "features.json"  # Of what they are features.
 VECTORS, CLASSES = ("features", "embeddings"), ("labels", "classes")
+OPTIONAL = ("split", "paths")
 SPLITS = ("train", "val", "test")
 
 
 def read(root: str | Path | None = None) -> source.Source:
-    """Reads an .npz file of vectors and their classes, from whatever network.
+    """Reads vectors and their classes, from whatever network.
 
-    The arrays are
-        `features` (or `embeddings`): float [n, dim];
+    They are the arrays of an .npz file, or `.npy` files of these names in a folder:
+        `features` (or `embeddings`): float [n, dim], or [n, views, dim] of several views of each
+            image; in a folder it may be cut by rows into `features-00000.npy`, ..., and is mapped,
+            not read: only rows in use are in memory;
         `labels` (or `classes`): int or str [n];
         `split`, if wanted: str [n], "train", "val" or "test"; without it the first half of the
             classes, in order, develops and the other half tests;
         `paths`, if wanted: a name for each image, str [n].
-    What `ccpdml embed` writes is such a file, of embeddings that are normalized already.
+    `ccpdml store-features` and `ccpdml embed --features` write such folders; what `ccpdml embed`
+    writes without it is such a file, of embeddings that are normalized already.
 
     Args:
-        root: the file, or a folder with a `features.npz`.
+        root: the file, or the folder; a folder may also hold a `features.npz`.
 
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if it is not as described, or a vector is not finite.
     """
-    file = benchmark.data_root(root)
-    file = file / DEFAULT_FILE if file.is_dir() else file
-    vectors, labels, split, names = _arrays(file)
-    rule = ""
+    place = benchmark.data_root(root)
+    place = place / DEFAULT_FILE if (place / DEFAULT_FILE).is_file() else place
+    found = _of_folder(place) if place.is_dir() else _of_file(place)
+    _check(place, found)
+    vectors, labels, rule = found["vectors"], found["labels"], ""
+    split, names = found.get("split"), found.get("paths")
     if split is None:
-        train, _, rule = folder.halves(file, labels.tolist())
+        train, _, rule = folder.halves(place, labels.tolist())
         split = np.where(np.isin(labels, train), "train", "test")
     rows = {part: np.flatnonzero(split == part) for part in SPLITS}
     absent = [part for part in ("train", "test") if not len(rows[part])]
     if absent:
         raise ValueError(
-            f"{file}: expected vectors to train and to test on. Received: none of {absent}"
+            f"{place}: expected vectors to train and to test on. Received: none of {absent}"
         )
-    sets = {
-        part: _set(vectors[own], labels[own], None if names is None else names[own])
-        for part, own in rows.items()
-        if len(own)
-    }
+    sets = {part: _set(vectors, labels, names, own) for part, own in rows.items() if len(own)}
+    views = f" in {vectors.shape[1]} views" if vectors.ndim == 3 else ""
     return source.Source(
         development=sets["train"],
         validation=sets.get("val"),
         test=sets["test"],
-        layout=f"{len(vectors)} vectors of {vectors.shape[1]}",
+        layout=f"{len(vectors)} vectors of {vectors.shape[-1]}{views}",
         rule=rule,
+        features_of=found.get("network"),
     )
 
 
-def _arrays(file):
-    """Vectors, labels, split and names; the last two are None if they are not in the file."""
+def _of_file(file):
+    """Arrays of an .npz file: `vectors`, `labels`, and `split` and `paths` if they are there."""
     if not file.is_file():
         raise FileNotFoundError(
-            f"Expected an .npz file with {VECTORS[0]} [n, dim] and {CLASSES[0]} [n]. "
-            f"Received: {file}, which does not exist; set --data_root."
+            f"Expected an .npz file with {VECTORS[0]} [n, dim] and {CLASSES[0]} [n], or a folder "
+            f"with {VECTORS[0]}.npy and {CLASSES[0]}.npy. Received: {file}, which does not exist; "
+            "set --data_root."
         )
     try:
         with np.load(file, allow_pickle=False) as arrays:
-            vectors, labels = (_one_of(arrays, names) for names in (VECTORS, CLASSES))
-            split, names = (arrays.get(name) for name in ("split", "paths"))
-    except (ValueError, OSError, KeyError) as error:
-        raise ValueError(f"{file}: expected arrays without pickles. {error}") from error
-    _check(file, vectors, labels, split)
-    return vectors, labels, split, names
+            found = {"vectors": _one_of(arrays, VECTORS), "labels": _one_of(arrays, CLASSES)}
+            return found | {name: arrays[name] for name in OPTIONAL if name in arrays}
+    except (ValueError, OSError, KeyError, TypeError) as error:
+        raise ValueError(f"{file}: expected an .npz of arrays without pickles. {error}") from error
+
+
+def _of_folder(place):
+    """The same of the .npy files in a folder; the vectors stay in theirs."""
+    whole = [place / f"{name}.npy" for name in VECTORS if (place / f"{name}.npy").is_file()]
+    shards = whole[:1] or sorted(place.glob(f"{VECTORS[0]}-*.npy"))
+    labels = [place / f"{name}.npy" for name in CLASSES if (place / f"{name}.npy").is_file()]
+    if not shards or not labels:
+        raise FileNotFoundError(
+            f"Expected {DEFAULT_FILE}, or {VECTORS[0]}.npy (or {VECTORS[0]}-00000.npy, ...) and "
+            f"{CLASSES[0]}.npy in {place}. Received: "
+            f"{', '.join(sorted(path.name for path in place.iterdir())[:5]) or 'an empty folder'}"
+        )
+    there = {name: place / f"{name}.npy" for name in OPTIONAL if (place / f"{name}.npy").is_file()}
+    texts = {name: _array(path) for name, path in {"labels": labels[0], **there}.items()}
+    about = json.loads((place / ABOUT).read_text()) if (place / ABOUT).is_file() else {}
+    return {"vectors": stored.open_shards(shards), "network": about.get("network"), **texts}
+
+
+def _array(path):
+    try:
+        return np.load(path, allow_pickle=False)
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{path}: expected an array without pickles. {error}") from error
 
 
 def _one_of(arrays, names):
@@ -80,30 +109,30 @@ def _one_of(arrays, names):
     return arrays[found]
 
 
-def _check(file, vectors, labels, split):
-    shapes = [array.shape for array in (vectors, labels, split) if array is not None]
-    is_whole = vectors.ndim == 2 and all(shape == vectors.shape[:1] for shape in shapes[1:])
-    if not is_whole or vectors.dtype.kind != "f" or 0 in vectors.shape:
+def _check(place, found):
+    vectors = found["vectors"]
+    shapes = {name: array.shape for name, array in found.items() if name != "network"}
+    is_whole = all(shapes[name] == vectors.shape[:1] for name in shapes if name != "vectors")
+    if not is_whole or vectors.ndim not in (2, 3) or vectors.dtype.kind != "f" or not vectors.size:
         raise ValueError(
-            f"{file}: expected float vectors [n, dim] and a label (and a split) for each. "
-            f"Received: shapes {', '.join(map(str, shapes))}, vectors of {vectors.dtype}"
+            f"{place}: expected float vectors [n, dim] or [n, views, dim], and a label (and a "
+            "split, and a path) for each. Received: shapes "
+            f"{', '.join(f'{name} {shape}' for name, shape in shapes.items())}, vectors of "
+            f"{vectors.dtype}"
         )
-    broken = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
-    if len(broken):
-        raise ValueError(
-            f"{file}: expected finite vectors. Received: nan or inf in {len(broken)}, first in "
-            f"row {broken[0]}"
-        )
-    odd = [] if split is None else sorted(set(split.tolist()) - set(SPLITS))
+    if not isinstance(vectors, stored.StoredVectors):  # Those are checked where they are mapped.
+        stored.check_finite(place, vectors)
+    odd = sorted(set(found.get("split", np.array([])).tolist()) - set(SPLITS))
     if odd:
-        raise ValueError(f"{file}: expected split to be one of {SPLITS}. Received: {odd[0]!r}")
+        raise ValueError(f"{place}: expected split to be one of {SPLITS}. Received: {odd[0]!r}")
 
 
-def _set(vectors, labels, names):
-    keys, numbers = np.unique(labels, return_inverse=True)
+def _set(vectors, labels, names, rows):
+    keys, numbers = np.unique(labels[rows], return_inverse=True)
+    is_stored = isinstance(vectors, stored.StoredVectors)
     return image_set.ImageSet(
-        images=vectors.astype(np.float32),
+        images=vectors.select(rows) if is_stored else vectors[rows].astype(np.float32),
         labels=numbers.reshape(-1),
-        class_names=[str(key) for key in keys.tolist()],
-        names=() if names is None else [str(name) for name in names],
+        class_names=tuple(str(key) for key in keys.tolist()),
+        names=() if names is None else tuple(str(name) for name in names[rows]),
     )

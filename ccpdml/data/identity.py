@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ccpdml.data import stored
 from ccpdml.data.image_set import ImageSet, Splits
 
 MOST_OPENED = 1000
@@ -80,8 +81,10 @@ def _describe(images, root, sizes):
 
 
 def _lines_of_pixels(images):
-    pixels = np.ascontiguousarray(images.images)
-    return [str(pixels.shape), hashlib.sha256(pixels).hexdigest()]
+    whole = hashlib.sha256()
+    for start in range(0, len(images), stored.BLOCK):
+        whole.update(np.ascontiguousarray(images.images[start : start + stored.BLOCK]))
+    return [str(images.images.shape), whole.hexdigest()]
 
 
 def _lines_of_files(images, root, sizes):

@@ -7,6 +7,8 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from ccpdml.data.stored import StoredVectors
+
 
 @dataclasses.dataclass(frozen=True)
 class ImageSet:
@@ -14,20 +16,22 @@ class ImageSet:
 
     Attributes:
         images: file paths, str [n]; or pixels, uint8 [n, height, width, channels]; or features,
-            float32 [n, dim].
+            float32 [n, dim], or of several views of each image [n, views, dim]; features may be
+            `StoredVectors`, which stay in their files.
         labels: class of each image, int32 [n] in 0..num_classes-1.
         class_names: one name per class, tuple of str. Every class has an image, except in a
             query/gallery pair: the two share their class names.
         names: a readable name per image, tuple of str, unless it is a file; numbers if left out.
     """
 
-    images: np.ndarray
+    images: np.ndarray | StoredVectors
     labels: np.ndarray
     class_names: tuple[str, ...]
     names: tuple[str, ...] = ()
 
     def __post_init__(self):
-        images, labels = np.asarray(self.images), np.asarray(self.labels)
+        images, labels = self.images, np.asarray(self.labels)
+        images = images if isinstance(images, StoredVectors) else np.asarray(images)
         if images.ndim > 1 and not self.names:
             object.__setattr__(self, "names", tuple(f"image {i}" for i in range(len(images))))
         _check_images(images, self.names)
@@ -51,19 +55,31 @@ class ImageSet:
     @property
     def paths(self) -> tuple[str, ...]:
         """Name of each image: its path, or its name when there is no file; tuple of str."""
-        return self.names if self.in_memory else tuple(self.images.tolist())
+        return self.names if self.in_memory else tuple(np.asarray(self.images).tolist())
+
+    @property
+    def to_draw(self) -> np.ndarray | StoredVectors:
+        """The images, or of several stored views of each the first."""
+        if self.images.ndim != 3:
+            return self.images
+        if isinstance(self.images, StoredVectors):
+            return self.images.first_views()
+        return self.images[:, 0]
 
     def select(self, indices: Sequence[int] | np.ndarray) -> Self:
         """The images at `indices` (int [k]) with all the classes kept."""
         names = tuple(self.names[i] for i in indices) if self.names else ()
-        return dataclasses.replace(
-            self, images=self.images[indices], labels=self.labels[indices], names=names
-        )
+        images: np.ndarray | StoredVectors
+        if isinstance(self.images, StoredVectors):
+            images = self.images.select(indices)
+        else:
+            images = self.images[indices]
+        return dataclasses.replace(self, images=images, labels=self.labels[indices], names=names)
 
     def joined(self, other: "ImageSet") -> "ImageSet":
         """These images and another set's, whose classes are counted on after these."""
         return ImageSet(
-            images=np.concatenate([self.images, other.images]),
+            images=_joined(self.images, other.images),
             labels=np.concatenate([self.labels, other.labels + self.num_classes]),
             class_names=self.class_names + other.class_names,
             names=self.names + other.names,
@@ -108,13 +124,20 @@ class Splits:
     info: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
+def _joined(one, other):
+    if isinstance(one, StoredVectors) and isinstance(other, StoredVectors):
+        return one.joined(other)
+    return np.concatenate([one, other])
+
+
 def _check_images(images, names):
     is_paths = images.ndim == 1 and images.dtype.kind == "U"
     is_pixels = images.ndim == 4 and images.dtype == np.uint8
-    is_features = images.ndim == 2 and images.dtype == np.float32
+    is_features = images.ndim in (2, 3) and images.dtype == np.float32
     if not (is_paths or is_pixels or is_features):
         raise ValueError(
-            "`images` must be str [n], uint8 [n, height, width, channels] or float32 [n, dim]. "
+            "`images` must be str [n], uint8 [n, height, width, channels], or float32 [n, dim] or "
+            "[n, views, dim]. "
             f"Received: dtype={images.dtype}, shape={images.shape}"
         )
     expected = 0 if is_paths else len(images)

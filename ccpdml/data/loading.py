@@ -103,6 +103,8 @@ def load(
     parts = {part: images for part, images in parts.items() if images is not None}
     info: dict[str, Any] = {"name": name, "layout": source.layout, "rule": source.rule}
     info["closed_set"] = closed_set
+    if source.features_of:
+        info["features_of"] = source.features_of
     # Before anything is left out: what can be read is no part of what the data are.
     info["data"] = identity.describe(parts)
     info |= cut_info

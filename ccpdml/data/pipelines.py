@@ -167,17 +167,22 @@ def _views(image_set, view, draw, num_images, batch_size):
             f"its `reads_files` would be {not image_set.in_memory}, see `data.views.View`"
         )
     numbers = tf.data.Dataset.range(-(-num_images // batch_size))
-    with tf.device("CPU:0"):
-        images = tf.constant(image_set.images)
     if not image_set.in_memory:
-        views = _file_views(images, view, draw, numbers, batch_size)
-        return _without_gaps(views, images, draw, num_images, batch_size)
-    size = batch_size if num_images % batch_size == 0 else None
+        with tf.device("CPU:0"):
+            paths = tf.constant(image_set.images)
+        views = _file_views(paths, view, draw, numbers, batch_size)
+        return _without_gaps(views, paths, draw, num_images, batch_size)
+    images, size = image_set.images, batch_size if num_images % batch_size == 0 else None
+
+    def gather(number):
+        indices, seeds = draw(number)
+        return indices, seeds, images[indices]
 
     def look(number):
-        indices, seeds = tf.numpy_function(draw, [number], [tf.int64, tf.int32], stateful=False)
+        kinds = [tf.int64, tf.int32, tf.as_dtype(images.dtype)]
+        indices, seeds, gathered = tf.numpy_function(gather, [number], kinds, stateful=False)
         indices, seeds = tf.ensure_shape(indices, [size]), tf.ensure_shape(seeds, [size, 2])
-        return indices, view(tf.gather(images, indices), seeds)
+        return indices, view(tf.ensure_shape(gathered, [size, *images.shape[1:]]), seeds)
 
     return numbers.map(look)
 

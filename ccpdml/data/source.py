@@ -27,6 +27,8 @@ class Source:
         published: what the parts should hold, {part: (images, classes)}; empty if nobody said.
         problems: what the reader found wrong in the lists, tuple of str.
         left_out: files that are no images and folders without one, tuple of str.
+        features_of: fingerprint of the network whose features these are, if they are and it is
+            known.
     """
 
     development: image_set.ImageSet
@@ -38,6 +40,7 @@ class Source:
     published: dict[str, Any] = dataclasses.field(default_factory=dict)
     problems: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    features_of: str | None = None
 
     @property
     def parts(self) -> dict[str, image_set.ImageSet]:

@@ -56,6 +56,37 @@ class Plain:
 
 
 @gin.register
+class FirstStored:
+    """Of several stored views of an image the first, in which nothing is random.
+
+    Features of one view are taken as they are.
+    """
+
+    reads_files = False
+
+    def __call__(self, images: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
+        """Features, float32 [batch, dim] or [batch, views, dim] -> [batch, dim]."""
+        del seeds  # Nothing is random here.
+        return images[:, 0] if images.shape.rank == 3 else images
+
+
+@gin.register
+class AnyStored:
+    """Of several stored views of an image any one.
+
+    Features of one view are taken as they are.
+    """
+
+    reads_files = False
+
+    def __call__(self, images: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
+        """Features, float32 [batch, dim] or [batch, views, dim] -> [batch, dim]."""
+        if images.shape.rank != 3:
+            return images
+        return tf.gather(images, seeds[:, 0] % images.shape[1], batch_dims=1)
+
+
+@gin.register
 class RandomShift:
     """Pixels moved by up to `max_pixels` each way, black where nothing moves in.
 

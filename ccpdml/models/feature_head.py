@@ -31,6 +31,12 @@ def feature_head(
     Raises:
         ValueError: if the input is no vector: images want `build_encoder`.
     """
+    if len(input_shape) == 2:
+        raise ValueError(
+            "`feature_head` takes one vector of an image. Of several stored views, "
+            "`train.training_view = @AnyStored` and `train.evaluation_view = @FirstStored` take "
+            f"one, as in gin/datasets/features.gin. Received: input_shape={tuple(input_shape)}"
+        )
     if len(input_shape) != 1:
         raise ValueError(
             "`feature_head` takes vectors (`data.load.name = 'features'`); for images bind "

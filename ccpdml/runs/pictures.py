@@ -51,7 +51,7 @@ def _draw_lives(splits, lives, folder):
         train = splits.train
         classes = figures.evenly_spaced(np.arange(train.num_classes), NUM_CLASSES_OF_BIRTHS)
         path = folder / "proxy_births.png"
-        gallery.birth_gallery(lives, train.images, train.class_names, path, classes)
+        gallery.birth_gallery(lives, train.to_draw, train.class_names, path, classes)
 
 
 def _draw_queries(splits, test, folder):
@@ -70,12 +70,12 @@ def _draw_gallery(splits, test, rows, path):
     scores = test.query_scores["map_at_r"][rows]
     labels, counts = splits.test.labels[rows], test.query_scores["num_matches"][rows]
     gallery.retrieval_gallery(
-        splits.test.images,
+        splits.test.to_draw,
         splits.test.labels,
         _neighbors(test, rows),
         path,
         queries=rows,
-        gallery_images=searched.images,
+        gallery_images=searched.to_draw,
         gallery_labels=searched.labels,
         class_names=names,
         titles=[

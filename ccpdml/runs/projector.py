@@ -34,7 +34,7 @@ def _write(directory, embeddings, image_set):
     rows = figures.evenly_spaced(np.arange(len(embeddings)), MAX_POINTS)
     np.savetxt(directory / "embeddings.tsv", embeddings[rows], fmt="%.6g", delimiter="\t")
     (directory / "metadata.tsv").write_text(_metadata(image_set, rows), encoding="utf-8")
-    tile_size = _draw_sprite(image_set.images, rows, directory / "sprite.png")
+    tile_size = _draw_sprite(image_set.to_draw, rows, directory / "sprite.png")
     config = projector.ProjectorConfig()
     embedding = config.embeddings.add()
     embedding.tensor_name = "test images"

@@ -115,7 +115,9 @@ class Run:
         normalization = self.learner.criterion.normalization
         encoder = models.standalone(self.learner.encoder, normalization)
         view, preprocess = self.prepared.evaluation_view, self.learner.preprocess
-        return encoder, description.describe(encoder, view, preprocess, normalization)
+        features_of = self.splits.info.get("features_of")
+        about = description.describe(encoder, view, preprocess, normalization, features_of)
+        return encoder, about
 
     def score(self, trained: Trained) -> Finished:
         """The second half of `fit`: scores the best weights; called by all workers."""

@@ -1,5 +1,6 @@
 """A trained encoder in use: embed image files, search among them, export."""
 
+from ccpdml.serving import features
 from ccpdml.serving.embedding import Embedded, embed_images
 from ccpdml.serving.embeddings import Embeddings, read_embeddings
 from ccpdml.serving.exporting import ExportError, export
@@ -22,6 +23,7 @@ __all__ = [
     "embed_images",
     "embed_queries",
     "export",
+    "features",
     "find_images",
     "load_encoder",
     "read_embeddings",

@@ -35,6 +35,7 @@ def describe(
     view: views.View,
     preprocess: registered.Preprocessing,
     normalization: tf.keras.layers.Layer | None,
+    features_of: str | None = None,
 ) -> dict[str, Any]:
     """Describes how the encoder of a run is to be used.
 
@@ -43,6 +44,8 @@ def describe(
         view: the evaluation view of the run; see `data.views`.
         preprocess: function of a batch of uint8 images that gives the input of `model`.
         normalization: layer that the model ends in; stated for readers, not read again.
+        features_of: fingerprint of the network whose stored features the encoder takes, if it
+            takes such and the network is known.
 
     Returns:
         Dict ready for JSON. What is not registered, such as a lambda, is the string "unknown".
@@ -51,7 +54,11 @@ def describe(
     of_features = len(input_shape) == 1
     return {
         "input_shape": list(input_shape),
-        **(_OF_FEATURES if of_features else _of_images(view, preprocess, input_shape)),
+        **(
+            _OF_FEATURES | {"features_of": features_of}
+            if of_features
+            else _of_images(view, preprocess, input_shape)
+        ),
         "normalization": type(normalization).__name__,
         "embedding_size": model.output_shape[-1],
         "tensorflow": tf.__version__,
@@ -104,23 +111,13 @@ def read(encoder_path: str | Path) -> dict[str, Any]:
         ValueError: if it is not a description, or does not name view and preprocessing.
     """
     path = Path(encoder_path).with_name(FILE_NAME)
-    if not path.is_file():
-        view = {"name": "CenterCrop", "size": 227, "short_side": 256}
-        example = {"view": view, "preprocess": "scale_to_unit_range"}
-        raise FileNotFoundError(
-            f"Expected {path} beside the encoder: it says how image files become its input. The "
-            "command that trained the run writes it again once `results.json` is removed; for an "
-            f"encoder of another origin, write it: {json.dumps(example)}"
-        )
-    try:
-        description = json.loads(path.read_text(encoding="utf-8-sig"))
-        missing = {"view", "preprocess"} - description.keys()
-    except (ValueError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{path}: expected a JSON object. Received: {error}") from error
+    description = _load(path)
+    missing = {"view", "preprocess"} - description.keys()
     if description.get("view") == _OF_FEATURES["view"]:
         raise ValueError(
             f"{path}: the encoder takes stored features, vectors of {description['input_shape']}, "
-            "and no images. Load encoder.keras with Keras and give it the features."
+            "and no images. `ccpdml export --features=FOLDER --format=keras` makes one encoder of "
+            "it and the network that gave the features."
         )
     unknown = [name for name in ("view", "preprocess") if description.get(name) == "unknown"]
     if missing or unknown:
@@ -133,6 +130,23 @@ def read(encoder_path: str | Path) -> dict[str, Any]:
         view_of(description), preprocess_of(description)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+    return description
+
+
+def of_head(encoder_path: str | Path) -> dict[str, Any]:
+    """Reads the description of an encoder that takes stored features.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        ValueError: if it is not a description, or is of an encoder of images.
+    """
+    path = Path(encoder_path).with_name(FILE_NAME)
+    description = _load(path)
+    if description.get("view") != _OF_FEATURES["view"]:
+        raise ValueError(
+            f"{path}: expected an encoder of stored features. Received: one of images, "
+            f"{description.get('input_shape')}"
+        )
     return description
 
 
@@ -157,6 +171,24 @@ def preprocess_of(description: dict[str, Any]) -> registered.Preprocessing:
 def written_by(description: dict[str, Any]) -> str:
     """The versions that wrote the encoder, as words."""
     return f"this one: Keras {description.get('keras', 'unknown')}"
+
+
+def _load(path):
+    if not path.is_file():
+        view = {"name": "CenterCrop", "size": 227, "short_side": 256}
+        example = {"view": view, "preprocess": "scale_to_unit_range"}
+        raise FileNotFoundError(
+            f"Expected {path} beside the encoder: it says how image files become its input. The "
+            "command that trained the run writes it again once `results.json` is removed; for an "
+            f"encoder of another origin, write it: {json.dumps(example)}"
+        )
+    try:
+        description = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: expected a JSON object. Received: {error}") from error
+    if not isinstance(description, dict):
+        raise ValueError(f"{path}: expected a JSON object. Received: {description!r:.80}")
+    return description
 
 
 def _of_files(view, input_shape):

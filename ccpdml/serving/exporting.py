@@ -12,12 +12,12 @@ import tensorflow as tf
 from ccpdml import files
 from ccpdml.serving import converters, description
 from ccpdml.serving.embeddings import Embeddings
-from ccpdml.serving.image_encoder import ImageEncoder
+from ccpdml.serving.image_encoder import ImageEncoder, load_encoder
 from ccpdml.serving.service import SearchService, Service
 
 # What is made, and how far its embeddings may be from the library's. The networks of the last two
 # are rewritten for other programs, with other orders of summation.
-TOLERANCES = {"saved_model": 1e-5, "onnx": 1e-4, "tflite": 1e-4}
+TOLERANCES = {"saved_model": 1e-5, "onnx": 1e-4, "tflite": 1e-4, "keras": 1e-5}
 
 
 class ExportError(ValueError):
@@ -43,7 +43,8 @@ def export(
             gives `embeddings`, and with a gallery its signature "search" the `k` nearest.
             "onnx" and "tflite" take what `encoder.keras` takes: preprocessed images, float32
             [n, height, width, channels]; the `encoder.json` that is written with them says how
-            these are made.
+            these are made. "keras" is what `load_encoder` reads: of an encoder that is in no file
+            yet, such as that of `features.with_head`.
         gallery: what the signature "search" searches; needs "saved_model".
         k: images that it finds; None finds 10, or all of a smaller gallery.
         tolerance: largest difference of an entry of an embedding, relative to the longest
@@ -114,6 +115,9 @@ def _export_one(name, encoder, service, directory, tolerance, version):
         service.save(path)
         run = tf.saved_model.load(str(path)).signatures["serving_default"]
         found = run(images=tf.constant(contents))["embeddings"].numpy()
+    elif name == "keras":
+        encoder.save(directory)
+        found = load_encoder(directory)(pixels)
     else:
         inputs = tf.cast(encoder.preprocess(pixels), tf.float32).numpy()
         path = directory / f"encoder.{name}"

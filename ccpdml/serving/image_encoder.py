@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from ccpdml import files
 from ccpdml.data import decoding
 from ccpdml.data.views import FixedView
 from ccpdml.models import keras_files
 from ccpdml.serving import description, looking
 
+# What is said about an encoder that was loaded, and is not in its file.
+_OF_A_FILE = {"fingerprint", "path"}
 # What Keras says of a file that is damaged, of another version, or larger than the memory.
 _UNREADABLE = (ValueError, TypeError, OSError, KeyError, AttributeError, tf.errors.OpError)
 
@@ -96,6 +99,13 @@ class ImageEncoder:
         spec = tf.TensorSpec(self.pixels_shape, tf.uint8)
         return self.embed_pixels(tf.map_fn(self.view.of_bytes, contents, fn_output_signature=spec))
 
+    def save(self, folder: str | Path) -> None:
+        """Writes `encoder.keras` and `encoder.json` into a folder, for `load_encoder`."""
+        about = {name: value for name, value in self.info.items() if name not in _OF_A_FILE}
+        with files.filling(folder) as new:
+            self.model.save(new / "encoder.keras")
+            description.write(new / description.FILE_NAME, about)
+
     def __call__(self, images) -> np.ndarray:
         """Embeds a batch of views as `embed_pixels`, compiled."""
         return self._embed(images).numpy()
@@ -117,7 +127,6 @@ def load_encoder(path: str | Path) -> ImageEncoder:
             f"Received: {path}, where there is no {file.name}"
         )
     about = description.read(file)
-    view, preprocess = description.view_of(about), description.preprocess_of(about)
     keras_files.check(file)
     try:
         model = tf.keras.models.load_model(file, compile=False)
@@ -128,7 +137,21 @@ def load_encoder(path: str | Path) -> ImageEncoder:
             f"Keras that wrote it, 2 or 3 ({description.written_by(about)}); the exported "
             f"SavedModel is read by both. {type(error).__name__}: {reason}"
         ) from error
-    return ImageEncoder(model, view, preprocess, about | {"path": str(path)})
+    return described(model, about | {"path": str(path)})
+
+
+def described(model: tf.keras.Model, about: dict[str, Any]) -> ImageEncoder:
+    """A model as an image encoder.
+
+    Args:
+        model: Keras model, preprocessed images -> embeddings.
+        about: `view` and `preprocess` by their registered names; see `description`.
+
+    Raises:
+        ValueError: if these are not registered.
+    """
+    view, preprocess = description.view_of(about), description.preprocess_of(about)
+    return ImageEncoder(model, view, preprocess, about)
 
 
 def _fingerprint(model, info):
