@@ -101,10 +101,7 @@ def load(
     parts, cut_info = cut(source, folds, num_folds, fold)
     parts |= {"test": parts.get("test", source.test), "gallery": source.gallery}
     parts = {part: images for part, images in parts.items() if images is not None}
-    info: dict[str, Any] = {"name": name, "layout": source.layout, "rule": source.rule}
-    info["closed_set"] = closed_set
-    if source.features_of:
-        info["features_of"] = source.features_of
+    info = _told_of(name, source) | {"closed_set": closed_set}
     # Before anything is left out: what can be read is no part of what the data are.
     info["data"] = identity.describe(parts)
     info |= cut_info
@@ -165,6 +162,12 @@ def _cut_images(source, definition, num_folds, fold):
         validation = train.select(held)
         train = train.select(np.setdiff1d(np.arange(len(train)), held))
     return {"train": train, "validation": validation if info["num_folds"] > 1 else None}, info
+
+
+def _told_of(name, source):
+    """Origin of the data, for `info`."""
+    info: dict[str, Any] = {"name": name, "layout": source.layout, "rule": source.rule}
+    return info | ({"features_of": source.features_of} if source.features_of else {})
 
 
 def _told_left_out(source):

@@ -115,7 +115,10 @@ def closing(experiment: "Experiment", results: dict[str, Any]) -> Iterator[str]:
     run_dir = experiment.run_dir
     yield f"All of it is in {run_dir}: results.json, figures/, encoder.keras. Next:"
     yield f"  ccpdml report {run_dir}"
-    yield f"  ccpdml embed --encoder={run_dir} --images=FOLDER --output=images.npz"
+    if experiment.splits.info.get("features_of"):
+        yield f"  ccpdml export --encoder={run_dir} --features=FOLDER --format=keras --output=whole"
+    elif experiment.splits.test.images.ndim not in (2, 3):  # Not of features from elsewhere.
+        yield f"  ccpdml embed --encoder={run_dir} --images=FOLDER --output=images.npz"
 
 
 def told(error: Exception) -> str:
