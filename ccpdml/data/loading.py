@@ -166,7 +166,7 @@ def _cut_images(source, definition, num_folds, fold):
 
 def _told_of(name, source):
     """Origin of the data, for `info`."""
-    info: dict[str, Any] = {"name": name, "layout": source.layout, "rule": source.rule}
+    info = {"name": name, "layout": source.layout, "rule": source.rule}
     return info | ({"features_of": source.features_of} if source.features_of else {})
 
 
