@@ -94,9 +94,10 @@ def train_all(run_dir, runs):
 def finish(run_dir, fold, repeat):
     """Runs one fold to its end, unless that has been done; False if another process is at it."""
     from ccpdml.cluster import lock
+    from ccpdml.reports import records
     from ccpdml.training import preemption
 
-    if (folder_of(run_dir, fold, repeat) / "results.json").exists():
+    if records.are_of_a_finished_run(folder_of(run_dir, fold, repeat) / records.RESULTS):
         return True
     logging.info("Fold %d, repeat %d", fold, repeat)
     process = subprocess.Popen(command(run_dir, fold, repeat))

@@ -22,6 +22,12 @@ flags.DEFINE_string("data_root", None, "Data sets. Default: $CCPDML_DATA, else ~
 flags.DEFINE_string("run_dir", None, "Results. Default: runs/<name of the first gin file>.")
 flags.DEFINE_bool("debug", False, "Replay the batch at which the run stopped, op by op.")
 flags.DEFINE_bool("dry_run", False, "Check the configuration and print the plan, train nothing.")
+flags.DEFINE_bool(
+    "baseline_only",
+    False,
+    "Score the untrained features and train nothing: is a frozen network enough? The same command "
+    "without it trains.",
+)
 
 
 def main(argv):
@@ -52,7 +58,7 @@ def main(argv):
             print(training.replay.run(experiment))
             return
         terminal.tell(terminal.opening(experiment))
-        results = experiment.run()
+        results = experiment.baseline() if FLAGS.baseline_only else experiment.run()
     except training.Preempted as stop:
         print(f"{stop} Give the same command again to go on.", file=sys.stderr)
         raise SystemExit(training.preemption.EXIT_CODE) from None

@@ -204,7 +204,9 @@ def _log(place):
 
 
 def _is_done(place):
-    return (place / "results.json").exists()
+    # One that was begun with --baseline_only has results without scores of a training.
+    path = place / "results.json"
+    return path.exists() and "test" in json.loads(path.read_text())
 
 
 def _call(line):

@@ -7,10 +7,11 @@ knn         the search for the nearest rows, a room of its own
 names       one key and one label for each metric
 geometry    how embeddings and proxies lie in space
 collapse    what is wrong with a geometry
+gain        what training has made better or worse
 summary     what the scores of several runs say together
 """
 
-from ccpdml.metrics import collapse, geometry, names
+from ccpdml.metrics import collapse, gain, geometry, names
 from ccpdml.metrics.exact import average, per_query, retrieval
 from ccpdml.metrics.knn import nearest
 from ccpdml.metrics.summary import summarize
@@ -18,6 +19,7 @@ from ccpdml.metrics.summary import summarize
 __all__ = [
     "average",
     "collapse",
+    "gain",
     "geometry",
     "names",
     "nearest",

@@ -76,7 +76,8 @@ def build_encoder(
         freeze_bn: whether batch normalization keeps its statistics and weights; the paper's does.
 
     Returns:
-        Keras model [batch, *input_shape] -> embeddings [batch, embedding_size], not normalized.
+        Keras model [batch, *input_shape] -> embeddings [batch, embedding_size], not normalized;
+        `WithTrainedHead` if its backbone was.
 
     Raises:
         ValueError: if the trained head is of another size or pooling, or if batch normalization is
@@ -96,6 +97,7 @@ def build_encoder(
     encoder = tf.keras.Model(inputs, head(features), name="encoder")
     if trained_head is not None:
         head.set_weights([trained_head.kernel])
+        encoder.trained_head = trained_head
     encoder.preprocess = network.preprocess if isinstance(network, WithPreprocess) else None
     return encoder
 

@@ -18,8 +18,8 @@ def learning_curve(history, path):
 
     Args:
         history: dicts, one per evaluation, with 'step' and any of 'val_map_at_r',
-            'val_precision_at_1' (0..1) and 'loss'; rows with 'covering_radius_after' are where
-            proxies were re-initialized.
+            'val_precision_at_1', 'val_untrained_map_at_r' (0..1) and 'loss'; rows with
+            'covering_radius_after' are where proxies were re-initialized.
         path: image file to write.
 
     Raises:
@@ -35,6 +35,7 @@ def learning_curve(history, path):
         _draw_series(score_axes, history, "val_precision_at_1", "P@1", style.SKY, 100.0)
         _draw_series(score_axes, history, "val_map_at_r", "MAP@R", style.BLUE, 100.0)
         _mark_best(score_axes, history)
+        _draw_untrained(score_axes, history)
         _draw_series(loss_axes, history, "loss", "loss", style.GRAY, 1.0)
         score_axes.set_ylabel("validation classes (%)")
         loss_axes.set(xlabel="training step", ylabel="training loss")
@@ -220,6 +221,14 @@ def _mark_best(axes, history):
         score = 100.0 * best["val_map_at_r"]
         label = f"best MAP@R: {score:.1f} % at step {best['step']:,}"
         axes.plot(best["step"], score, "o", color=style.BLUE, markerfacecolor="white", label=label)
+
+
+def _draw_untrained(axes, history):
+    scores = [row["val_untrained_map_at_r"] for row in history if "val_untrained_map_at_r" in row]
+    if scores:
+        score = 100.0 * scores[-1]
+        label = f"untrained MAP@R: {score:.1f} %"
+        axes.axhline(score, color=style.GRAY, linestyle=":", label=label)
 
 
 def _draw_proxies(axes, points, labels, classes):

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ccpdml import files
-from ccpdml.metrics import names
+from ccpdml.metrics import gain, names
 from ccpdml.reports import comparisons, figures, life_cycle, markup, runs, tables
 
 TITLE = "Retrieval results"
@@ -27,6 +27,10 @@ CORE_SETS = "How far test classes reach from the best few of their images"
 NOTE = (
     "Scores are percentages over the queries of classes never trained on, except where a closed "
     "set is named below. ± is half the 95 % confidence interval of the mean (Student's t)."
+)
+NOTE_UNTRAINED = (
+    "Untrained is the MAP@R of what there was before the first step, such as the pooled features "
+    "of the backbone, on the same classes; gain is what training has added to it, in points."
 )
 NOTE_PUBLISHED = (
     "Published are P@1 / P@R / MAP@R of the paper's supplement, Tables 1 and 2, which give no "
@@ -89,7 +93,7 @@ def _page(found, entries):
     body = [
         markup.element("h1", TITLE),
         markup.links(targets),
-        markup.table(columns, [tables.cells(entry)[: len(columns)] for entry in entries]),
+        markup.table(columns, [tables.cells(entry, columns) for entry in entries]),
         *_beside_published(entries),
         *(markup.element("p", note, "note") for note in _notes(found, entries)),
         *(_comparison(found) if len(found) > 1 else []),
@@ -101,6 +105,8 @@ def _page(found, entries):
 
 def _notes(found, entries):
     yield NOTE
+    if any(entry.untrained is not None for entry in entries):
+        yield NOTE_UNTRAINED
     if any(entry.published for entry in entries):
         yield NOTE_PUBLISHED
     yield from tables.reasons(entries)
@@ -199,15 +205,22 @@ def _choices(concatenated):
 
 
 def _scores(results):
-    """A table of test and validation scores."""
-    sets = {"test": results["test"], "validation": results.get("validation", {})}
+    """A table of test and validation scores, and of what they were before training."""
+    untrained = results.get("untrained", {})
     keys = names.present(results["test"])
-    rows = [
-        [title, *(f"{100 * scores[key]:.2f}" if key in scores else "" for key in keys)]
-        for title, scores in sets.items()
-        if scores
-    ]
+    rows = []
+    for part in ("test", "validation"):
+        scores, before = results.get(part), untrained.get(part)
+        if scores:
+            rows.append(_score_row(part, scores, keys))
+        if scores and before:
+            rows.append(_score_row(f"{part}, untrained", before, keys))
+            rows.append(_score_row(f"{part}, difference", gain.gains(scores, before), keys, "+"))
     return markup.table(("", *map(names.label, keys)), rows, "narrow")
+
+
+def _score_row(title, scores, keys, sign=""):
+    return [title, *(f"{100 * scores[key]:{sign}.2f}" if key in scores else "" for key in keys)]
 
 
 def _facts(run):
@@ -222,6 +235,7 @@ def _facts(run):
         "proxies per class": ran.proxies_per_class,
         "fold": ran.fold,
         "selected on": results.get("selected_on"),
+        "untrained": results.get("untrained", {}).get("measured"),
         "seed": ran.seed,
         "steps": results.get("steps"),
         "best step": results.get("best_step"),

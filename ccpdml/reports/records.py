@@ -20,6 +20,11 @@ def read_results(path: Path) -> dict[str, Any]:
         results = json.loads(text)
     except ValueError:
         results = None
+    if isinstance(results, dict) and results.get("trained") is False:
+        raise ValueError(
+            f"{path} has the scores before training only (`--baseline_only`). Give the command of "
+            "the run without that flag to train it."
+        )
     if not isinstance(results, dict) or not ("separated" in results or _has_scores(results)):
         raise ValueError(
             f"{path}: expected the results of a run or a cross-validation, as this program wrote "
@@ -27,6 +32,20 @@ def read_results(path: Path) -> dict[str, Any]:
             f"Received: {text[:80]!r}"
         )
     return results
+
+
+def are_of_a_finished_run(path: Path) -> bool:
+    """Tells whether there is a `results.json` of something finished.
+
+    One that says `"trained": false` is not; one that cannot be read is, for all that is known.
+    """
+    if not path.exists():
+        return False
+    try:
+        results = json.loads(path.read_text(errors="replace"))
+    except ValueError:
+        return True
+    return not (isinstance(results, dict) and results.get("trained") is False)
 
 
 def _has_scores(results):

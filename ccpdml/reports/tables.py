@@ -9,6 +9,7 @@ from ccpdml.reports import comparable, published, runs, spreadsheets
 METRICS = metrics.names.LABELS
 BAND = 1.0  # points of MAP@R: the supplement gives no deviations, so this is our choice
 COLUMNS = ("run", "data set", "method", "dim", *METRICS.values())
+UNTRAINED = ("untrained", "gain")
 COMPARED = ("published", "difference", "verdict")
 REPEATED = ("seed", "fold")  # bindings in which repeats of one run may differ
 
@@ -24,6 +25,7 @@ class Entry:
         margins: half the width of the 95 % confidence interval of the mean by metric (Student's
             t), None for a single score.
         count: scores that the means are of.
+        untrained: mean MAP@R before the first step; None where a run of it does not tell.
         obstacles: why it cannot be compared with what was published, str each.
         published: row of `published.rows` to compare it with, or None.
     """
@@ -35,8 +37,14 @@ class Entry:
     means: dict[str, Any]
     margins: dict[str, Any]
     count: int
+    untrained: float | None
     obstacles: tuple[str, ...]
     published: dict[str, Any] | None
+
+    @property
+    def gain(self):
+        """What training has added to the MAP@R, in points, or None."""
+        return None if self.untrained is None else self.means["map_at_r"] - self.untrained
 
     @property
     def difference(self):
@@ -85,13 +93,19 @@ def is_cross_validation(item):
 
 
 def columns(all_entries):
-    """The heads of the columns; no comparison where nothing was published and nothing is wrong."""
+    """The heads of the columns.
+
+    No comparison where nothing was published and nothing is wrong, nothing of what was untrained
+    where nobody tells it.
+    """
     verdicts = {entry.verdict for entry in all_entries}
-    return COLUMNS if verdicts == {"not published"} else COLUMNS + COMPARED
+    untrained = UNTRAINED if any(entry.untrained is not None for entry in all_entries) else ()
+    compared = () if verdicts == {"not published"} else COMPARED
+    return COLUMNS + untrained + compared
 
 
-def cells(entry):
-    """The row of an entry under `COLUMNS` and `COMPARED`, list of str."""
+def cells(entry, heads):
+    """The row of an entry under some of all columns, list of str."""
     scores = [_score(entry.means[name], entry.margins[name]) for name in METRICS]
     compared = ["", ""]
     if entry.published:
@@ -99,7 +113,12 @@ def cells(entry):
         compared = [theirs, f"{entry.difference:+.2f}"]
     dim = "?" if entry.dim is None else str(entry.dim)
     head = [entry.name, entry.dataset, entry.method, dim]
-    return [*head, *scores, *compared, entry.verdict]
+    untrained = ["", ""]
+    if entry.untrained is not None:
+        untrained = [f"{entry.untrained:.2f}", f"{entry.gain:+.2f}"]
+    row = [*head, *scores, *untrained, *compared, entry.verdict]
+    by_head = dict(zip(COLUMNS + UNTRAINED + COMPARED, row, strict=True))
+    return [by_head[name] for name in heads]
 
 
 def reasons(all_entries):
@@ -114,7 +133,7 @@ def reasons(all_entries):
 def markdown(all_entries):
     """A Markdown table of the entries, and below it why some cannot be compared."""
     heads = columns(all_entries)
-    lines = [heads, ["---"] * len(heads), *(cells(e)[: len(heads)] for e in all_entries)]
+    lines = [heads, ["---"] * len(heads), *(cells(e, heads) for e in all_entries)]
     table = "".join("| " + " | ".join(line) + " |\n" for line in lines)
     return table + "".join(f"\n{reason}\n" for reason in reasons(all_entries))
 
@@ -128,8 +147,10 @@ def comma_separated(all_entries):
         scores = [value for name in METRICS for value in _triple(entry, name)]
         values = [entry.name, entry.dataset, entry.method, entry.dim, entry.count]
         why = "; ".join(entry.obstacles)
-        rows.append([*values, *scores, entry.difference, entry.verdict, why])
-    heads = [*head, *score_columns, "difference", "verdict", "why"]
+        untrained = [entry.untrained, entry.gain]
+        rows.append([*values, *scores, *untrained, entry.difference, entry.verdict, why])
+    untrained = ["map_at_r_untrained", "map_at_r_gain"]
+    heads = [*head, *score_columns, *untrained, "difference", "verdict", "why"]
     return spreadsheets.comma_separated(heads, rows)
 
 
@@ -164,6 +185,7 @@ def _of_runs(group, settings):
         name=first.name + (f" + {len(others)}" if others else ""),
         dim=first.ran.dim,
         summaries=summaries,
+        untrained=_untrained(group),
     )
 
 
@@ -180,12 +202,22 @@ def _of_folds(validation, settings):
             name=f"{validation.name}, {kind}",
             dim=dims[kind],
             summaries=summary,
+            # Nobody puts untrained features of several folds side by side.
+            untrained=_untrained(validation.runs) if kind == "separated" else None,
         )
         for kind, summary in summaries.items()
     ]
 
 
-def _entry(group, settings, name, dim, summaries):
+def _untrained(group):
+    """Mean MAP@R before training in percent; None unless every run tells it."""
+    told = [run.results.get("untrained", {}).get("test") for run in group]
+    if any(scores is None for scores in told):
+        return None
+    return 100.0 * sum(scores["map_at_r"] for scores in told) / len(told)
+
+
+def _entry(group, settings, name, dim, summaries, untrained):
     first = group[0]
     place = {"dataset": first.results["dataset"], "method": published.method_name(first.ran)}
     row = published.find(**place, dim=dim)
@@ -197,6 +229,7 @@ def _entry(group, settings, name, dim, summaries):
         means={key: 100.0 * summaries[key]["mean"] for key in METRICS},
         margins={key: _half_width(summaries[key]) for key in METRICS},
         count=summaries["map_at_r"]["count"],
+        untrained=untrained,
         obstacles=tuple(dict.fromkeys(obstacles)),
         published=None if obstacles else row,
     )

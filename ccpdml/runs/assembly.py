@@ -44,7 +44,7 @@ def build(
     tf.keras.utils.set_random_seed(prepared.recipe.schedule.seed)
     with prepared.strategy.scope():
         learner = _learner(prepared)
-    callbacks, named = _callbacks(prepared, learner), {}
+    callbacks, named = _callbacks(prepared, learner, run_dir), {}
     extra = prepared.recipe.schedule.callbacks
     if isinstance(extra, Mapping):
         named = {name: make() for name, make in extra.items()}
@@ -56,16 +56,24 @@ def build(
     return Run(prepared, learner, outer, run_dir, output_dir)
 
 
-def _callbacks(prepared, learner):
+def _callbacks(prepared, learner, run_dir):
     """Callbacks of every run."""
     schedule = prepared.recipe.schedule
     selection = prepared.selection()
     callbacks = [selection, training.CollapseAlarm(selection), schedule.early_stopping()]
     if schedule.reinitialization:
         callbacks.append(schedule.reinitialization(pool(prepared, learner)))
+    if schedule.evaluate_untrained:
+        callbacks.append(_untrained_evaluation(prepared, selection, run_dir))
     label = f"{'test' if prepared.recipe.data.select_on == 'test' else 'val'} MAP@R"
     callbacks.append(training.ProgressBar(schedule.steps, label=label))
     return callbacks
+
+
+def _untrained_evaluation(prepared, selection, run_dir):
+    parts = {"validation": selection} if prepared.splits.validation is not None else {}
+    path = None if run_dir is None else run_dir / "logs" / training.untrained_evaluation.FILE_NAME
+    return training.UntrainedEvaluation(parts | {"test": prepared.test_evaluation()}, path)
 
 
 def _kept(prepared, callbacks, run_dir, output_dir):

@@ -49,6 +49,8 @@ class Experiment:
             at most 25.
         evaluation_batch_size: images embedded at a time, int.
         recall_at: further R@K of the test, ints.
+        evaluate_untrained: whether validation and test classes are scored before the first step
+            too, by what can be used without training, to be set beside the trained scores.
         select_on: "validation" classes choose the best weights and end problem instances; "test"
             classes only where every development class trains (`data.load.num_folds = 1`): the
             conventional protocol, whose scores flatter and are stamped with it.
@@ -96,6 +98,7 @@ class Experiment:
         steps_per_loop: Count | None = None,
         evaluation_batch_size: Count = 256,
         recall_at: Sequence[Count] = (2, 4, 8),
+        evaluate_untrained: bool = True,
         select_on: Literal["validation", "test"] = "validation",
         seed: Seed = 0,
         strategy: Literal["auto", "default", "mirrored", "multi_worker"] = "auto",
@@ -176,6 +179,8 @@ class Experiment:
             return "where this run is finished: its results are shown, nothing is written"
         if any((self.run_dir / "checkpoints").glob("ckpt-*.index")):
             return "where a run stopped, which goes on"
+        if (self.run_dir / results.FILE_NAME).exists():
+            return "where the scores before training are known, and training begins"
         return "a new run"
 
     def run(self) -> dict[str, Any]:
@@ -188,6 +193,28 @@ class Experiment:
             RunActiveError: if another process is at work in it.
             UnreadableFileError: at a file of the data set that cannot be read.
         """
+        return self._in_directory(self._run)
+
+    def baseline(self) -> dict[str, Any]:
+        """Scores what there is before training, trains nothing, and returns the results.
+
+        `results.json` then says `"trained": false`; `run` goes on from there. That of a finished
+        run is read, and stays.
+
+        Raises:
+            ConfigError: as `run`, and if `train.evaluate_untrained` is False.
+            RunActiveError: if another process is at work in the directory.
+            UnreadableFileError: at a file of the data set that cannot be read.
+        """
+        if not self.recipe.schedule.evaluate_untrained:
+            raise ConfigError(
+                "To score what there is before training, `train.evaluate_untrained` must be True. "
+                "Received: train.evaluate_untrained=False"
+            )
+        return self._in_directory(self._score_untrained)
+
+    def _in_directory(self, work):
+        """Does something with the built run while the directory is its own."""
         if self.is_finished:
             return self._read()
         if self.run_dir.is_file():
@@ -200,7 +227,7 @@ class Experiment:
             claims.refuse_other(self.run_dir, self.data, self._identity())
             run = self.assemble()  # What cannot be built leaves the directory to others.
             claims.settle(self.run_dir, self.output_dir, self.data, self.strategy, self._identity())
-            return self._run(run)
+            return work(run)
 
     def _identity(self):
         return identity.of(self.recipe)
@@ -213,6 +240,11 @@ class Experiment:
     def _wait_for_all(self):
         """Waits until no other worker needs what this one has to give."""
         replicas.any_worker(False, self.strategy)
+
+    def _score_untrained(self, run):
+        written = results.write_untrained(run.measure_untrained(), self.splits, self.output_dir)
+        self._wait_for_all()
+        return written
 
     def _run(self, run):
         files.write_text(self.output_dir / "operative_config.gin", gin.operative_config_str())

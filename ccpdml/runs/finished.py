@@ -22,6 +22,8 @@ class Trained:
         steps: gradient steps made, int.
         history: a dict per evaluation.
         seconds: wall time of this session, float.
+        untrained: the scores before the first step, as of `training.UntrainedEvaluation`; None if
+            they were not wanted.
     """
 
     encoder: tf.keras.Model
@@ -31,6 +33,7 @@ class Trained:
     steps: int
     history: list[dict[str, Any]]
     seconds: float
+    untrained: dict[str, Any] | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -102,6 +102,15 @@ class Preparation:
         ]
         return self.recipe.schedule.evaluation(*data, **kwargs)
 
+    def test_evaluation(self) -> RetrievalEvaluation:
+        """Builds the evaluation of the test classes that results are of."""
+        return self.evaluation(
+            self.splits.test,
+            self.splits.gallery,
+            recall_at=tuple(self.recipe.schedule.recall_at),
+            progress=True,
+        )
+
     def selection(self) -> RetrievalEvaluation:
         """Builds the evaluation whose scores choose the best weights."""
         validation = self.splits.validation

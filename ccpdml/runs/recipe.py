@@ -110,6 +110,7 @@ class Schedule(_Group):
         callbacks: classes or functions without arguments -> further Keras callbacks: a sequence,
             or a dict of them by names of their own.
         recall_at: further R@K of the test, ints.
+        evaluate_untrained: whether what there is before the first step is scored too.
         seed: of weights, sampling, augmentation and pools, int.
     """
 
@@ -122,6 +123,7 @@ class Schedule(_Group):
     pool: Callable[..., training.PoolDraw] | None = None
     callbacks: Sequence[MakesCallback] | Mapping[str, MakesCallback] = ()
     recall_at: Sequence[Count] = (2, 4, 8)
+    evaluate_untrained: bool = True
     seed: Seed = 0
 
     def __post_init__(self):

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from ccpdml import __version__, compat, files, metrics
+from ccpdml.data.image_set import Splits
 from ccpdml.reports import records
 from ccpdml.reports import runs as run_directories
 from ccpdml.runs import pictures, projector
@@ -18,13 +19,16 @@ from ccpdml.serving import description
 from ccpdml.training import tensorboard
 
 FILE_NAME = records.RESULTS
-"""Written last: where it is, the run is finished and nothing in its directory changes any more."""
+"""Written last: where it is, the run is finished and nothing in its directory changes any more.
+
+Unless it says `"trained": false`, and has the scores before training only.
+"""
 ENCODER = "encoder.keras"
 
 
 def are_in(run_dir: str | Path) -> bool:
     """Tells whether a run directory holds a finished run."""
-    return (Path(run_dir) / FILE_NAME).exists()
+    return records.are_of_a_finished_run(Path(run_dir) / FILE_NAME)
 
 
 def read(run_dir: str | Path) -> dict[str, Any]:
@@ -49,7 +53,7 @@ def write(finished: Finished, run_dir: str | Path) -> dict[str, Any]:
     Raises:
         FileExistsError: if the directory holds results already.
     """
-    if (Path(run_dir) / FILE_NAME).exists():
+    if are_in(run_dir):
         raise FileExistsError(
             f"{Path(run_dir) / FILE_NAME} is there already, and a finished run is never written "
             "over. Choose another directory, or move it away."
@@ -78,6 +82,39 @@ def write_scores(finished: Finished, run_dir: str | Path, draw: bool = True) -> 
     return results
 
 
+def write_untrained(
+    untrained: dict[str, Any], splits: Splits, run_dir: str | Path
+) -> dict[str, Any]:
+    """Writes a `results.json` of a run that is not trained, which nobody takes for a finished one.
+
+    Args:
+        untrained: as of `training.UntrainedEvaluation`.
+        splits: the data.
+        run_dir: the directory of the run.
+
+    Returns:
+        The dictionary that it holds.
+    """
+    results = {
+        "trained": False,
+        "dataset": splits.info.get("name", "own"),
+        "untrained": untrained,
+        "split": splits.info,
+        "versions": _versions(),
+    }
+    files.write_text(Path(run_dir) / FILE_NAME, json.dumps(results, indent=1) + "\n")
+    return results
+
+
+def _versions():
+    return {
+        "ccpdml": __version__,
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "keras": compat.keras_version(),
+    }
+
+
 def of(finished: Finished) -> dict[str, Any]:
     """Content of `results.json`."""
     trained, splits = finished.trained, finished.splits
@@ -93,18 +130,18 @@ def of(finished: Finished) -> dict[str, Any]:
         "seed": ran.seed,
         "split": splits.info | {"data": finished.data},
         "selected_on": f"{finished.selected_on} classes",
-        "versions": {
-            "ccpdml": __version__,
-            "python": platform.python_version(),
-            "tensorflow": tf.__version__,
-            "keras": compat.keras_version(),
-        },
+        "versions": _versions(),
         "wall_seconds": round(trained.seconds, 1),
     }
     if finished.validation is not None:
         results["validation"] = finished.validation
-    alarms = list(metrics.collapse.alarms(geometry).values())
-    return results | {"geometry": geometry, "alarms": alarms}
+    alarms = metrics.collapse.alarms(geometry)
+    if trained.untrained is not None:
+        results["untrained"] = trained.untrained
+        parts = ("test", "validation")
+        scores: dict[str, Any] = {part: results[part] for part in parts if part in results}
+        alarms |= metrics.gain.alarms(scores, trained.untrained)
+    return results | {"geometry": geometry, "alarms": list(alarms.values())}
 
 
 def _write_embeddings(finished, path):
@@ -124,4 +161,11 @@ def _write_tensorboard(finished, results, run_dir):
     place = run_dir.resolve()
     name = f"{place.name} in {place.parent}"
     scores, step = results["test"], results["best_step"]
+    untrained = results.get("untrained", {}).get("test", {})
+    gains = metrics.gain.gains(scores, untrained)
+    scores = (
+        scores
+        | {f"untrained_{key}": value for key, value in untrained.items()}
+        | {f"gain_{key}": value for key, value in gains.items()}
+    )
     tensorboard.write_results(folder / "results", name, bindings, scores, step)

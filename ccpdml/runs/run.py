@@ -69,6 +69,7 @@ class Run:
         """The first half of `fit`; hold the directory of the run meanwhile (`claims.occupied`)."""
         started = time.monotonic()
         schedule = self.prepared.recipe.schedule
+        untrained = self.measure_untrained()  # Before other weights are put back.
         epochs_done, steps_done = self.outer.restore(self.learner)
         if steps_done:
             logging.info("Going on from step %d of %s", steps_done, self.run_dir)
@@ -83,7 +84,15 @@ class Run:
                 replay.write(self, error.step, folder)
                 error.add_note(replay.note(folder))
             raise
-        return self._trained(self._history(told), time.monotonic() - started)
+        return self._trained(self._history(told), untrained, time.monotonic() - started)
+
+    def measure_untrained(self) -> dict[str, Any] | None:
+        """The scores before training, as of `UntrainedEvaluation`; None if they are not wanted.
+
+        Call it before `train`; called by all workers.
+        """
+        name = training.UntrainedEvaluation.__name__
+        return self.outer[name].measure(self.learner) if name in self.outer else None
 
     def _history(self, told):
         """A row per evaluation: of the whole run where it was kept, else of this session."""
@@ -96,7 +105,7 @@ class Run:
             for i, epoch in enumerate(told.epoch)
         ]
 
-    def _trained(self, history, seconds):
+    def _trained(self, history, untrained, seconds):
         learner, prepared = self.learner, self.prepared
         fold = self.splits.info.get("fold")
         encoder, about = self.standalone()
@@ -108,6 +117,7 @@ class Run:
             steps=int(tf.convert_to_tensor(learner.optimizer.iterations)),
             history=history,
             seconds=seconds,
+            untrained=untrained,
         )
 
     def standalone(self) -> tuple[tf.keras.Model, dict[str, Any]]:
@@ -122,8 +132,7 @@ class Run:
     def score(self, trained: Trained) -> Finished:
         """The second half of `fit`: scores the best weights; called by all workers."""
         prepared, splits, learner = self.prepared, self.splits, self.learner
-        recall_at = tuple(prepared.recipe.schedule.recall_at)
-        test = prepared.evaluation(splits.test, splits.gallery, recall_at=recall_at, progress=True)
+        test = prepared.test_evaluation()
         scores = test.evaluate(learner)
         validation = None
         if splits.validation is not None:

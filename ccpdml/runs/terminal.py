@@ -92,12 +92,18 @@ def opening(experiment: "Experiment") -> Iterator[str]:
 
 def closing(experiment: "Experiment", results: dict[str, Any]) -> Iterator[str]:
     """The results of an `Experiment` and what to do with them, as lines."""
+    untrained = results.get("untrained", {})
+    if results.get("trained") is False:
+        yield from _of_scores(untrained)
+        yield (
+            f"Scored are {untrained['measured']}. Nothing was trained: without --baseline_only the "
+            "same command trains, and sets its scores beside these."
+        )
+        return
     scores = {name: results[name] for name in ("test", "validation") if name in results}
-    keys = metrics.names.present(results["test"])
-    yield f"{'in percent':<12}" + "".join(f"{metrics.names.label(key):>8}" for key in keys)
-    for part, values in scores.items():
-        cells = [f"{100 * values[key]:.1f}" if key in values else "" for key in keys]
-        yield f"{part:<12}" + "".join(f"{cell:>8}" for cell in cells)
+    yield from _of_scores(scores, untrained)
+    if untrained:
+        yield f"Untrained are {untrained['measured']}."
     if results["split"].get("closed_set"):
         yield _CLOSED
     elif "validation" in scores:
@@ -119,6 +125,24 @@ def closing(experiment: "Experiment", results: dict[str, Any]) -> Iterator[str]:
         yield f"  ccpdml export --encoder={run_dir} --features=FOLDER --format=keras --output=whole"
     elif experiment.splits.test.images.ndim not in (2, 3):  # Not of features from elsewhere.
         yield f"  ccpdml embed --encoder={run_dir} --images=FOLDER --output=images.npz"
+
+
+def _of_scores(scores, untrained=()):
+    """A table of scores by part of the data, with those before training below each."""
+    parts = {part: scores[part] for part in ("test", "validation") if part in scores}
+    keys = metrics.names.present(parts["test"])
+    yield f"{'in percent':<14}" + "".join(f"{metrics.names.label(key):>8}" for key in keys)
+    for part, values in parts.items():
+        yield _row(part, values, keys)
+        if part in untrained:
+            before = untrained[part]
+            yield _row("  untrained", before, keys)
+            yield _row("  difference", metrics.gain.gains(values, before), keys, sign="+")
+
+
+def _row(title, values, keys, sign=""):
+    cells = [f"{100 * values[key]:{sign}.1f}" if key in values else "" for key in keys]
+    return f"{title:<14}" + "".join(f"{cell:>8}" for cell in cells)
 
 
 def told(error: Exception) -> str:

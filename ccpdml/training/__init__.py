@@ -8,6 +8,7 @@ warm_up            what learns in the first steps
 embedding          images to embeddings on every worker at once
 snapshot           copies of weights
 trained_network    training on from an encoder that a run left
+untrained          what there is to compare before the first step
 callbacks          what happens at an evaluation, a room of its own
 """
 
@@ -34,10 +35,12 @@ from ccpdml.training.callbacks import (
     Stateful,
     StatefulCallback,
     TensorBoardScalars,
+    UntrainedEvaluation,
     evaluation,
     history,
     preemption,
     tensorboard,
+    untrained_evaluation,
 )
 from ccpdml.training.learner import MetricLearner
 from ccpdml.training.loop import NonFiniteLossError
@@ -66,11 +69,13 @@ __all__ = [
     "Stateful",
     "StatefulCallback",
     "TensorBoardScalars",
+    "UntrainedEvaluation",
     "evaluation",
     "history",
     "preemption",
     "tensorboard",
     "trained_network",
+    "untrained_evaluation",
 ]
 
 _MOVED = {

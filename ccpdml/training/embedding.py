@@ -10,7 +10,7 @@ class ShardedEmbedding:
     `predict` of Keras 2 fails where the last batches of two workers differ in size.
 
     Args:
-        learner: a `MetricLearner` under a multi-worker strategy.
+        learner: a `MetricLearner`, or another model, under a multi-worker strategy.
     """
 
     def __init__(self, learner):

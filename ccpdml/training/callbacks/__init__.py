@@ -1,6 +1,7 @@
 """Callbacks of training, for Keras's `fit`: what happens at an evaluation, and in which order.
 
     RetrievalEvaluation      scores the validation classes
+    UntrainedEvaluation      scores what there was before, and sets each evaluation beside it
     CollapseAlarm            warns where embeddings lie together
     EarlyStopping            keeps the best weights, ends the run
     ProxyReinitialization    ends a problem instance, draws a pool (`PoolDraw`), picks new proxies
@@ -30,6 +31,7 @@ from ccpdml.training.callbacks.preemption import Preempted, Preemption
 from ccpdml.training.callbacks.proxy_record import ProxyRecord
 from ccpdml.training.callbacks.reinitialization import ProxyReinitialization
 from ccpdml.training.callbacks.tensorboard import TensorBoardScalars
+from ccpdml.training.callbacks.untrained_evaluation import UntrainedEvaluation
 
 __all__ = [
     "Checkpoint",
@@ -52,4 +54,5 @@ __all__ = [
     "Stateful",
     "StatefulCallback",
     "TensorBoardScalars",
+    "UntrainedEvaluation",
 ]

@@ -37,7 +37,7 @@ class History(OuterCallback):
 
 
 class ProgressBar(OuterCallback):
-    """One bar for the whole run, with the loss and the last MAP@R.
+    """One bar for the whole run, with the loss, the last MAP@R, and what it was before training.
 
     Args:
         num_steps: steps of the run, int.
@@ -67,7 +67,9 @@ class ProgressBar(OuterCallback):
         self._show({"loss": (logs or {}).get("loss")})
 
     def on_epoch_end(self, epoch, logs=None):
-        self._show({self.label: (logs or {}).get(self.monitor)})
+        logs = logs or {}
+        untrained = {name: logs.get(f"val_{name}_map_at_r") for name in ("untrained", "gain")}
+        self._show({self.label: logs.get(self.monitor)} | untrained)
 
     def on_train_end(self, logs=None):
         self.close()
