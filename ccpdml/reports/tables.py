@@ -43,7 +43,7 @@ class Entry:
 
     @property
     def gain(self):
-        """What training has added to the MAP@R, in points, or None."""
+        """Ours minus untrained MAP@R in points, or None."""
         return None if self.untrained is None else self.means["map_at_r"] - self.untrained
 
     @property

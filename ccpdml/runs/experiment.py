@@ -111,13 +111,12 @@ class Experiment:
         checkpoint: Callable[..., training.Checkpoint] = training.Checkpoint,
     ):
         given = {name: config.bindable(value) for name, value in locals().items() if name != "self"}
+        given["load"] = given["data"]
         groups = {
             name: group(**{n: given[n] for n in _names(group) if n in given})
             for name, group in typing.get_type_hints(recipe.Recipe).items()
-            if name != "data"
         }
-        of_data = {n: given[n] for n in _names(recipe.Data) if n in given}
-        self.recipe = recipe.Recipe(data=recipe.Data(load=given["data"], **of_data), **groups)
+        self.recipe = recipe.Recipe(**groups)
         self.prepared = Preparation(self.recipe)
         self.strategy, self.data = self.prepared.strategy, self.prepared.data
         self.run_dir = Path(run_dir)

@@ -299,6 +299,48 @@ def test_alarms_are_shown(tmp_path):
     assert "nearly the same point" in (tmp_path / "report.html").read_text()
 
 
+UNTRAINED = {
+    "measured": "the pooled features of the backbone (cosine)",
+    "test": {"precision_at_1": 0.7, "r_precision": 0.4, "map_at_r": 0.5},
+    "validation": {"precision_at_1": 0.7, "r_precision": 0.4, "map_at_r": 0.125},
+}
+
+
+def test_scores_stand_beside_those_before_training(tmp_path):
+    run, older = make_run(tmp_path / "one", untrained=UNTRAINED), make_run(tmp_path / "two", seed=7)
+    page.write_report([run], tmp_path / "report.html")
+    text = " ".join(Page((tmp_path / "report.html").read_text()).text)
+    for expected in ("test, untrained", "-2.00", "validation, difference", "+35.50", "+5.80"):
+        assert expected in text
+    assert UNTRAINED["measured"] in text
+    assert page.NOTE_UNTRAINED in text
+    table = (tmp_path / "report.md").read_text()
+    assert "| MAP@R | untrained | gain |" in table
+    assert "| 48.00 | 50.00 | -2.00 |" in table
+    (row,) = csv.DictReader(io.StringIO((tmp_path / "report.csv").read_text()))
+    assert float(row["map_at_r_untrained"]) == pytest.approx(50.0)
+    assert float(row["map_at_r_gain"]) == pytest.approx(-2.0)
+    # A mean over some of the runs would be that of other runs.
+    (entry,) = tables.entries(runs.read([run, older]))
+    assert (entry.count, entry.untrained, entry.gain) == (2, None, None)
+    page.write_report([older], tmp_path / "older.html")
+    assert "untrained" not in (tmp_path / "older.html").read_text().lower()
+
+
+def test_models_of_folds_stand_beside_what_they_were_and_their_concatenation_does_not(tmp_path):
+    folds = make_folds(tmp_path / "folds", untrained=UNTRAINED)
+    apart, together = tables.entries(runs.read([folds]))
+    assert apart.untrained == pytest.approx(50.0)
+    assert together.untrained is None
+    assert tables.cells(together, tables.columns([apart, together]))[7:9] == ["", ""]
+
+
+def test_a_run_that_is_not_trained_is_refused(tmp_path):
+    run = make_run(tmp_path / "one", trained=False)
+    with pytest.raises(ValueError, match=r"results.json has the scores before training only"):
+        page.write_report([run], tmp_path / "report.html")
+
+
 def test_a_run_with_results_only(tmp_path):
     run = make_run(tmp_path / "one")
     for part in ("logs", "figures"):

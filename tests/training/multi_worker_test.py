@@ -70,8 +70,12 @@ def test_two_processes_train_as_one(tmp_path):
     np.testing.assert_allclose(firsts[1]["curve"], firsts[0]["curve"], rtol=1e-4, atol=1e-4)
     radii = [each[1]["covering_radius_after"] for each in (rows, rows_of_two)]
     assert radii[1] == pytest.approx(radii[0], rel=1e-2)
-    tests = [json.loads((tmp_path / run / "results.json").read_text())["test"] for run in RUNS]
-    assert tests[1] == pytest.approx(tests[0], abs=1e-3)
+    results = [json.loads((tmp_path / run / "results.json").read_text()) for run in RUNS]
+    assert results[1]["test"] == pytest.approx(results[0]["test"], abs=1e-3)
+    before = [each["untrained"] for each in results]
+    assert before[1]["measured"] == before[0]["measured"]
+    for part in ("validation", "test"):
+        assert before[1][part] == pytest.approx(before[0][part], abs=1e-3)
 
 
 def test_one_device_and_no_cluster_need_no_strategy(monkeypatch):
