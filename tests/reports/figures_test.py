@@ -47,6 +47,17 @@ def test_instances_are_marked(tmp_path):
     assert rgb(style.ORANGE) in colors_of(tmp_path / "marked.png")
 
 
+def test_the_score_before_training_is_a_line_of_its_own(tmp_path):
+    rows = history(6)
+    figures.learning_curve(rows, tmp_path / "plain.png")
+    # A run that goes on in a later version has it in its later rows only.
+    figures.learning_curve(
+        [*rows[:5], rows[5] | {"val_untrained_map_at_r": 0.3}], tmp_path / "line.png"
+    )
+    plain, line = ((tmp_path / f"{name}.png").read_bytes() for name in ("plain", "line"))
+    assert plain != line
+
+
 def test_a_history_that_lacks_some_columns_is_drawn(tmp_path):
     figures.learning_curve([{"step": 1, "loss": 2.0}, {"step": 2}], tmp_path / "curve.png")
     figures.learning_curve([{"step": 1}, {"step": 2}], tmp_path / "nothing.png")

@@ -54,6 +54,11 @@ def test_a_run_leaves_a_directory_that_describes_itself(finished):
     assert [step for step, _ in scalars["validation/map_at_r"]] == [20, 40, 60]
     ((step, score),) = tensorboard_test.read(folder / "results")["test/map_at_r"]
     assert (step, score) == (results["best_step"], pytest.approx(results["test"]["map_at_r"]))
+    ((_, before),) = tensorboard_test.read(folder / "results")["test/untrained_map_at_r"]
+    assert before == pytest.approx(results["untrained"]["test"]["map_at_r"])
+    (_, gain), *_ = tensorboard_test.read(folder / "results")["test/gain_map_at_r"]
+    assert gain == pytest.approx(score - before)
+    assert len(scalars["validation/gain_map_at_r"]) == 3
     assert len((folder / "metadata.tsv").read_text().splitlines()) == 1 + len(run.splits.test)
     figures = {path.stem for path in (finished / "figures").glob("*.png")}
     assert figures == {
