@@ -276,12 +276,7 @@ def test_a_run_that_stops_at_a_truncated_file_names_it_and_goes_on_without(tmp_p
         *("CenterCrop.size = 16", "CenterCrop.short_side = 16"),
     ]
     run_dir = tmp_path / "run"
-    with pytest.raises(data.pipelines.UnreadableFileError):
-        experiment(run_dir, bindings=bindings).run()
-    assert not (run_dir / "encoder.keras").exists()  # Step 0 has found it, before any other.
-    shutil.rmtree(run_dir)
-    gin.clear_config()
-    bindings.append("train.evaluate_untrained = False")
+    bindings.append("train.evaluate_untrained = False")  # Else it is named before training.
     with pytest.raises(data.pipelines.UnreadableFileError) as caught:
         experiment(run_dir, bindings=bindings).run()
     assert str(caught.value).startswith(f"{broken} cannot be read: ")
