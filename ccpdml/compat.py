@@ -25,6 +25,11 @@ def raw(variable: tf.Variable) -> tf.Variable:
     return variable.value if is_wrapped else variable
 
 
+def sublayers(layer: tf.keras.layers.Layer) -> list[tf.keras.layers.Layer]:
+    """A layer and every layer inside it, at any depth, those that another layer is made of too."""
+    return list(layer._flatten_layers(include_self=True, recursive=True))
+
+
 def is_compiled_by_xla() -> bool:
     """Tells whether what is being traced belongs to a function with `jit_compile=True`."""
     return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())

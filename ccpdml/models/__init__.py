@@ -1,5 +1,6 @@
 """Encoders: a backbone joined to an embedding head."""
 
+from ccpdml.models.adaptation import frozen, lora
 from ccpdml.models.applications import (
     convnext_tiny,
     efficientnet_b0,
@@ -25,8 +26,10 @@ __all__ = [
     "convnext_tiny",
     "efficientnet_b0",
     "feature_head",
+    "frozen",
     "keep_range",
     "keras_application",
+    "lora",
     "resnet50",
     "resnet50_torch",
     "resnet50_v2",

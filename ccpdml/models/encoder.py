@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from ccpdml import layers
 from ccpdml.bounds import Range, checked
+from ccpdml.models import adaptation
 from ccpdml.models.contracts import Backbone, WithPrefixTokens, WithPreprocess
 
 
@@ -180,8 +181,7 @@ def standalone(
 def _in_built_in_layers(encoder, images):
     """Embeddings of symbolic images, by a copy of what `build_encoder` made."""
     _, backbone, pooling, head = encoder.layers
-    copy = tf.keras.models.clone_model(backbone)
-    copy.set_weights(backbone.get_weights())
+    copy = adaptation.plain_copy(backbone)
     dense = tf.keras.layers.Dense(head.units, use_bias=head.use_bias, dtype="float32")
     pool = pooling.built_in if isinstance(pooling, layers.BuiltIn) else pooling
     embeddings = dense(pool(copy(images)))
