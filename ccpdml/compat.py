@@ -30,6 +30,26 @@ def sublayers(layer: tf.keras.layers.Layer) -> list[tf.keras.layers.Layer]:
     return list(layer._flatten_layers(include_self=True, recursive=True))
 
 
+def add_lora(layer: tf.keras.layers.Layer, rank: int) -> None:
+    """Adds a low-rank addition to the kernel of a dense layer, and rests the kernel.
+
+    Raises:
+        ValueError: under Keras 2, which has none.
+    """
+    if not KERAS_3:
+        raise ValueError(
+            f"Low-rank additions (LoRA) need Keras 3. Received: Keras {keras_version()}"
+        )
+    layer.enable_lora(rank)
+
+
+def lora_of(layer: tf.keras.layers.Layer) -> tuple[tf.Variable, tf.Variable, float] | None:
+    """Low-rank addition of a dense layer: A, B and the factor of their product; None without."""
+    if not KERAS_3 or not layer.lora_enabled:
+        return None
+    return layer.lora_kernel_a, layer.lora_kernel_b, layer.lora_alpha / layer.lora_rank
+
+
 def is_compiled_by_xla() -> bool:
     """Tells whether what is being traced belongs to a function with `jit_compile=True`."""
     return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())

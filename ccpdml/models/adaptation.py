@@ -1,4 +1,4 @@
-"""What trains of a backbone that comes with weights: nothing, or small additions to its kernels."""
+"""Adaptation of a backbone that comes with weights: it rests, or small additions to it train."""
 
 import gin
 import numpy as np
@@ -51,11 +51,6 @@ def lora(input_shape: tuple[int, int, int], backbone: Backbone, rank: Count = 8)
 
     Source: Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models" (ICLR 2022), section 4.
     """
-    if not compat.KERAS_3:
-        raise ValueError(
-            "`lora` needs Keras 3 (TensorFlow 2.16 or later). "
-            f"Received: Keras {compat.keras_version()}"
-        )
     network = backbone(input_shape)
     layers = compat.sublayers(network)
     dense = [layer for layer in layers if _is_dense(layer)]
@@ -65,28 +60,31 @@ def lora(input_shape: tuple[int, int, int], backbone: Backbone, rank: Count = 8)
             "bind `lora.backbone` to a transformer, or train the backbone whole. "
             f"Received: backbone={network.name}"
         )
-    for weight in network.weights:
+    own = network.weights
+    for layer in dense:
+        compat.add_lora(layer, rank)
+    for weight in own:
         weight.trainable = False
     for layer in layers:
         if isinstance(layer, tf.keras.layers.BatchNormalization):
             layer.trainable = False
-    for layer in dense:
-        layer.enable_lora(rank)
     return network
 
 
 def plain_copy(network: tf.keras.Model) -> tf.keras.Model:
     """A copy of a network of layers of Keras, with additions of `lora` merged into the kernels."""
-    adapted = [each for each in compat.sublayers(network) if _is_adapted(each)]
-    additions = {id(each) for layer in adapted for each in _additions(layer)}
-    merged = {id(layer.weights[0]): _merged(layer) for layer in adapted}
-    if adapted:
-        copy = tf.keras.models.clone_model(network, clone_function=_cloned, recursive=True)
-    else:
+    dense = [each for each in compat.sublayers(network) if _is_dense(each)]
+    found = [(layer.weights[0], compat.lora_of(layer)) for layer in dense]
+    merged = {id(kernel): _merged(kernel, *lora) for kernel, lora in found if lora is not None}
+    if not merged:
         copy = tf.keras.models.clone_model(network)
+        copy.set_weights(network.get_weights())
+        return copy
+    additions = {id(each) for _, lora in found if lora is not None for each in lora[:2]}
+    copy = tf.keras.models.clone_model(network, clone_function=_cloned, recursive=True)
     copy.set_weights(
         [
-            merged.get(id(weight), tf.convert_to_tensor(weight).numpy())
+            merged[id(weight)] if id(weight) in merged else np.asarray(weight)
             for weight in network.weights
             if id(weight) not in additions
         ]
@@ -98,19 +96,9 @@ def _is_dense(layer):
     return isinstance(layer, (tf.keras.layers.Dense, tf.keras.layers.EinsumDense))
 
 
-def _is_adapted(layer):
-    return compat.KERAS_3 and _is_dense(layer) and layer.lora_enabled
-
-
-def _additions(layer):
-    return layer.lora_kernel_a, layer.lora_kernel_b
-
-
-def _merged(layer):
-    """The kernel with its addition, in float32 even where the layer computes in less."""
-    a, b = map(np.asarray, _additions(layer))
-    kernel = np.asarray(layer.weights[0])
-    return kernel + (layer.lora_alpha / layer.lora_rank) * np.matmul(a, b)
+def _merged(kernel, a, b, factor):
+    """A kernel with its addition, in float32 even where the layer computes in less."""
+    return np.asarray(kernel) + factor * np.matmul(np.asarray(a), np.asarray(b))
 
 
 def _cloned(layer):

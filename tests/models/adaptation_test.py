@@ -102,7 +102,7 @@ def test_a_network_without_dense_layers_is_refused():
 
 @pytest.mark.skipif(compat.KERAS_3, reason="Keras 3 has LoRA")
 def test_keras_2_is_told_by_name():
-    with pytest.raises(ValueError, match="needs Keras 3.*Received: Keras 2"):
+    with pytest.raises(ValueError, match="need Keras 3.*Received: Keras 2"):
         models.lora((8, 8, 3), vit)
 
 

@@ -12,7 +12,8 @@ from ccpdml import models
 
 GIN = Path(__file__).parents[2] / "gin" / "backbones"
 SHAPE = (32, 32, 3)
-ENCODERS = {"build_encoder", "feature_head"}  # They take an `input_shape` too.
+# They take an `input_shape` too; adaptation_test.py tries the last two.
+NO_BACKBONES = {"build_encoder", "feature_head", "frozen", "lora"}
 # What arguments get where their default does not fit; a new backbone with others needs a line here.
 ARGUMENTS = {"keras_application": {"name": "MobileNet"}}
 BACKBONES = {
@@ -20,7 +21,7 @@ BACKBONES = {
     for name in models.__all__
     if "input_shape" in inspect.signature(getattr(models, name)).parameters
 } | {"saved_network": models.saved_network}
-BACKBONES = {name: make for name, make in BACKBONES.items() if name not in ENCODERS}
+BACKBONES = {name: make for name, make in BACKBONES.items() if name not in NO_BACKBONES}
 # Of any network that someone saved, nobody knows what its images were.
 UNKNOWN_INPUT = {"saved_network"}
 CONVENTIONS = [
