@@ -9,8 +9,8 @@ from ccpdml import training
 from tests.training import processes
 
 BINDINGS = [
-    "train.steps = 200",
-    "train.evaluate_every = 50",
+    "train.steps = 120",
+    "train.evaluate_every = 30",
     "train.steps_per_loop = 5",
     "train.deterministic = True",
     "ProxyReinitialization.patience = 1",
