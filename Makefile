@@ -64,17 +64,26 @@ release: .venv/installed-release
 clean:
 	rm -rf .venv .venv-addons build dist *.egg-info
 
-.venv/installed: requirements.txt setup.py
+# The packages apart from what is built here: .ci/run installs those of both stacks at a time.
+.venv/packages: requirements.txt
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 - 3.13 found; set PYTHON=..."; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(DEFAULT) $(PIP_INSTALL) -r requirements.txt -e ".[dev]"
+	$(DEFAULT) $(PIP_INSTALL) -r requirements.txt
+	touch $@
+
+.venv/installed: .venv/packages setup.py
+	$(DEFAULT) $(PIP_INSTALL) -e ".[dev]"
 	touch $@
 
 .venv/installed-%: .venv/installed
 	$(DEFAULT) $(PIP_INSTALL) -e ".[$*]"
 	touch $@
 
-.venv-addons/installed: requirements-addons.txt setup.py
+.venv-addons/packages: requirements-addons.txt
 	$(PYTHON_ADDONS) -m venv .venv-addons
-	$(ADDONS) $(PIP_INSTALL) -r requirements-addons.txt -e ".[dev]"
+	$(ADDONS) $(PIP_INSTALL) -r requirements-addons.txt
+	touch $@
+
+.venv-addons/installed: .venv-addons/packages setup.py
+	$(ADDONS) $(PIP_INSTALL) -e ".[dev]"
 	touch $@

@@ -62,7 +62,8 @@ def checkout(folder):
         path = bin_folder / name
         path.write_text(f'#!/bin/sh\n{few}\nexec {sys.executable} {start}"$@"\n')
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
-    (folder / ".venv" / "installed").touch()
+    for done in ("packages", "installed"):
+        (folder / ".venv" / done).touch()
 
 
 def run_commands(block, folder):

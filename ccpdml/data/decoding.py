@@ -30,6 +30,7 @@ _WEBP_ANIMATION = 2  # Of the features that a WebP file of several pictures note
 _TINY_WEBP = bytes.fromhex("524946461a000000574542505650384c0e0000002f00000000071011fd0f4444ff03")
 
 
+@octets.traced_once
 def decode(contents):
     """The whole image of a file's bytes (scalar string), as RGB uint8 [height, width, 3]."""
 
@@ -86,6 +87,7 @@ def _is_plain_jpeg(contents):
     return tf.io.is_jpeg(contents) & ~exif.is_noted(contents)
 
 
+@octets.traced_once
 def _decode_other(contents):
     """Pixels as stored, uint8 [height, width, 3], and orientation of what is no JPEG file."""
     head = tf.strings.substr(contents, 0, 8)

@@ -30,6 +30,7 @@ def is_noted(contents):
     return octets.has(octets.head(contents), _JPEG[0])
 
 
+@octets.traced_once
 def of_jpeg(contents):
     """Orientation of the bytes of a JPEG file (scalar string), int32 in 1..8."""
     return _orientation(octets.head(contents), *_JPEG)

@@ -1,6 +1,33 @@
 """Bytes of a file inside a graph: where they are, and the numbers that they spell."""
 
+import functools
+
 import tensorflow as tf
+
+
+def traced_once(reads):
+    """Has a function of all bytes of a file be traced once, for all the graphs that call it.
+
+    A run makes half a dozen pipelines. To trace for each how files of every kind are read takes
+    much longer than to read a few.
+
+    Args:
+        reads: function of a scalar string -> tensors, of which nothing but that string is read.
+
+    Returns:
+        The same function; it takes tensors and bytes.
+    """
+
+    @functools.cache
+    def graph():
+        with tf.init_scope():
+            return tf.function(reads).get_concrete_function(tf.TensorSpec([], tf.string))
+
+    @functools.wraps(reads)
+    def call(contents):
+        return graph()(tf.convert_to_tensor(contents))
+
+    return call
 
 
 def read(contents, position, count):

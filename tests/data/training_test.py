@@ -3,6 +3,7 @@
 import pathlib
 
 import pytest
+import tensorflow as tf
 
 from ccpdml import config, training
 from tests.data import miniatures
@@ -17,6 +18,7 @@ SMALL = [
     "train.steps = 2",
     "train.evaluate_every = 2",
     "train.classes_per_batch = 4",
+    "train.tensorboard = False",
 ]
 
 
@@ -29,16 +31,24 @@ def run_files(name):
     return [GIN / file for file in [*files, "backbones/small.gin"]]
 
 
-# One layout of each data set; the others differ in their lists alone.
-QUICK = ("cub", "cars_b", "sop", "inshop", "folder_of_classes", "csv_with_gallery")
-KEYS = [
-    pytest.param(key, marks=[] if key in QUICK else pytest.mark.slow)
-    for key in miniatures.MINIATURES
-]
+# Where the way of the images is another one: those with a test set, with queries and a gallery, and
+# files of every kind. These train compiled, and draw; of the others only the lists differ.
+WHOLE = ("cub", "inshop", "folder_with_test")
 
 
-@pytest.mark.parametrize("key", KEYS)
-def test_every_layout_trains_and_is_evaluated(key, tmp_path):
+@pytest.fixture
+def in_short(monkeypatch):
+    """Has a run compile and draw nothing, which takes longer than all else in it."""
+    monkeypatch.setattr(training.pictures, "draw", lambda finished, run_dir: None)
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.mark.parametrize("key", miniatures.MINIATURES)
+def test_every_layout_trains_and_is_evaluated(key, tmp_path, request):
+    if key not in WHOLE:
+        request.getfixturevalue("in_short")
     name, make = miniatures.MINIATURES[key]
     root = make(tmp_path / "data")
     optimizer = "train.optimizer = @tf.keras.optimizers.Adam"

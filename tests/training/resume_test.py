@@ -15,11 +15,17 @@ from tests import programs
 from tests.training import processes
 
 BINDINGS = [
-    "train.steps = 400",
-    "train.evaluate_every = 100",
+    "train.steps = 120",
+    "train.evaluate_every = 30",
     "train.steps_per_loop = 5",
     "train.deterministic = True",
 ]
+
+
+def flags(run_dir, bindings):
+    """The arguments of `processes.start`, for a run in this process."""
+    bound = [f"--gin_bindings={binding}" for binding in bindings]
+    return ["--gin_file=gin/digits_ms.gin", f"--run_dir={run_dir}", *bound]
 
 
 def interrupt(run_dir, number, when):
@@ -56,19 +62,19 @@ def test_two_runs_do_not_share_a_directory(tmp_path):
         run.run()
 
 
-def test_a_run_that_finds_another_in_its_directory_says_so(tmp_path):
+def test_a_run_that_finds_another_in_its_directory_says_so(tmp_path, capfd):
     with lock.held(tmp_path):
-        run = processes.start(tmp_path, BINDINGS)
-        (output,) = processes.finish([run])
-    assert run.returncode == lock.EXIT_CODE
+        code, _ = programs.run_in(processes.ROOT, "run.py", *flags(tmp_path, BINDINGS))
+    assert code == lock.EXIT_CODE
+    output = capfd.readouterr().err
     assert f"ERROR: A run is active in {tmp_path}: process {os.getpid()}" in output
     assert "Traceback" not in output
 
 
 def test_a_run_that_finds_no_directory_says_so(tmp_path):
     (tmp_path / "file").touch()
-    flags = ["--gin_file=gin/digits_ms.gin", f"--run_dir={tmp_path / 'file' / 'run'}"]
-    code, _ = programs.run_in(processes.ROOT, "run.py", *flags)
+    arguments = flags(tmp_path / "file" / "run", [])
+    code, _ = programs.run_in(processes.ROOT, "run.py", *arguments)
     assert re.match(f"ERROR: .*{tmp_path / 'file' / 'run'}", code)
 
 
@@ -89,16 +95,15 @@ def test_the_command_that_stopped_at_a_broken_batch_names_it_and_replays_it(tmp_
         *("train.training_view = @CenterCrop", "train.evaluation_view = @CenterCrop"),
         *("CenterCrop.size = 16", "CenterCrop.short_side = 16"),
     ]
-    stopped = processes.start(tmp_path / "run", bindings)
-    (output,) = processes.finish([stopped])
-    assert stopped.returncode == 1
-    line = re.search("ERROR: .*", output).group()
+    arguments = flags(tmp_path / "run", bindings)
+    line, _ = programs.run_in(processes.ROOT, "run.py", *arguments)
+    assert line.startswith("ERROR: ")
+    assert "\n" not in line
     assert "at step" in line
     assert str(tmp_path / "images" / "train" / "train_") in line
     assert "--debug" in line
-    replayed = processes.start(tmp_path / "run", bindings, ["--debug"])
-    (output,) = processes.finish([replayed])
-    assert replayed.returncode == 0
+    code, output = programs.run_in(processes.ROOT, "run.py", *arguments, "--debug")
+    assert code is None
     assert re.search(r"Step \d+: .*Tensor had .*(Inf|NaN)", output, re.DOTALL), output
 
 
