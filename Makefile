@@ -72,7 +72,7 @@ clean:
 	touch $@
 
 .venv/installed: .venv/packages setup.py
-	$(DEFAULT) $(PIP_INSTALL) -e ".[dev]"
+	$(DEFAULT) $(PIP_INSTALL) -r requirements.txt -e ".[dev]"
 	touch $@
 
 .venv/installed-%: .venv/installed
@@ -85,5 +85,5 @@ clean:
 	touch $@
 
 .venv-addons/installed: .venv-addons/packages setup.py
-	$(ADDONS) $(PIP_INSTALL) -e ".[dev]"
+	$(ADDONS) $(PIP_INSTALL) -r requirements-addons.txt -e ".[dev]"
 	touch $@
