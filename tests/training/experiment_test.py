@@ -16,6 +16,7 @@ from PIL import Image
 
 from ccpdml import config, data, training
 from ccpdml.training import claims, terminal
+from tests import programs
 from tests.training import tensorboard_test
 
 ROOT = Path(__file__).parents[2]
@@ -310,9 +311,10 @@ def test_the_command_reports_a_mistake_in_one_line_and_fails():
 
 
 def test_dry_run_prints_the_plan(tmp_path):
-    done = command("--gin_file=gin/digits_ms.gin", "--dry_run", f"--run_dir={tmp_path}/run")
-    assert done.returncode == 0, done.stderr
-    assert "4 classes x 8 images" in done.stdout
+    arguments = ["--gin_file=gin/digits_ms.gin", "--dry_run", f"--run_dir={tmp_path}/run"]
+    code, printed = programs.run_in(ROOT, "run.py", *arguments)
+    assert code is None
+    assert "4 classes x 8 images" in printed
     assert not (tmp_path / "run").exists()
 
 
