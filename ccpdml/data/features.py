@@ -91,8 +91,20 @@ def _of_folder(place):
         )
     there = {name: place / f"{name}.npy" for name in OPTIONAL if (place / f"{name}.npy").is_file()}
     texts = {name: _array(path) for name, path in {"labels": labels[0], **there}.items()}
-    about = json.loads((place / ABOUT).read_text()) if (place / ABOUT).is_file() else {}
-    return {"vectors": stored.open_shards(shards), "network": about.get("network"), **texts}
+    return {"vectors": stored.open_shards(shards), "network": _network(place / ABOUT), **texts}
+
+
+def _network(path):
+    """Fingerprint of the network that the features are of, or None."""
+    if not path.is_file():
+        return None
+    try:
+        return json.loads(path.read_text())["network"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path}: expected a JSON object that names the `network`; without the file, features "
+            f"are of an unknown one. {type(error).__name__}: {error}"
+        ) from error
 
 
 def _array(path):

@@ -106,7 +106,8 @@ def open_shards(paths: Sequence[Path]) -> StoredVectors:
 def check_finite(path: Path, vectors: npt.NDArray[Any]) -> None:
     """Raises ValueError at a vector that is not finite; names file and row."""
     for start in range(0, len(vectors), BLOCK):
-        is_finite = np.isfinite(vectors[start : start + BLOCK])
+        with np.errstate(over="ignore"):  # Wider floats that float32 does not hold are infinite.
+            is_finite = np.isfinite(vectors[start : start + BLOCK].astype(np.float32))
         if not is_finite.all():
             rows = np.flatnonzero(~is_finite.reshape(len(is_finite), -1).all(axis=1))
             raise ValueError(

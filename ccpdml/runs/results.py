@@ -15,7 +15,7 @@ from ccpdml.reports import records
 from ccpdml.reports import runs as run_directories
 from ccpdml.runs import pictures, projector
 from ccpdml.runs.finished import Finished
-from ccpdml.serving import description
+from ccpdml.serving import description, image_encoder
 from ccpdml.training import tensorboard
 
 FILE_NAME = records.RESULTS
@@ -23,7 +23,7 @@ FILE_NAME = records.RESULTS
 
 Unless it says `"trained": false`, and has the scores before training only.
 """
-ENCODER = "encoder.keras"
+ENCODER = image_encoder.FILE_NAME
 
 
 def are_in(run_dir: str | Path) -> bool:

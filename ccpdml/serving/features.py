@@ -46,7 +46,7 @@ def with_head(features: str | Path, run: str | Path) -> image_encoder.ImageEncod
     """
     network = image_encoder.load_encoder(features)
     path = Path(run).expanduser()
-    file = path / "encoder.keras" if path.is_dir() else path
+    file = path / image_encoder.FILE_NAME if path.is_dir() else path
     about = description.of_head(file)
     trained_on = about.get("features_of")
     if trained_on != network.info["fingerprint"]:
@@ -109,7 +109,9 @@ def store(
         for place, (images, rows) in enumerate(slices):
             path = folder / f"features-{place:05d}.npy"
             if not path.is_file():
-                shown = [_view_of(images, network), *[training_view] * (num_views - 1)]
+                # In evaluation: of files the network's own view, of pixels none.
+                plain = views.Plain() if images.in_memory else _Served(network.view)
+                shown = [plain, *[training_view] * (num_views - 1)]
                 found = [
                     _embed(network, images, view, rows, place * num_views + number, batch_size)
                     for number, view in enumerate(shown)
@@ -140,33 +142,21 @@ def _settle(folder, network, parts, settings):
         "shard_size": shard_size,
         "dtype": dtype,
     }
-    path = folder / stored_features.ABOUT
-    there = json.loads(path.read_text()) if path.is_file() else None
-    if there not in (None, about) or (there is None and folder.is_dir() and any(folder.iterdir())):
-        other = "something else" if there is None else f"features of {there}"
+    path, text = folder / stored_features.ABOUT, json.dumps(about) + "\n"
+    there = path.read_text(errors="replace") if path.is_file() else None
+    if there not in (None, text) or (there is None and folder.is_dir() and any(folder.iterdir())):
+        other = "something else" if there is None else f"other features, {there.strip():.300}"
         raise FileExistsError(
             f"{folder} is there already and holds {other}. Choose another folder. Received: {about}"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    files.write_text(path, json.dumps(about, indent=1) + "\n")
-    if not (folder / description.FILE_NAME).is_file():
+    files.write_text(path, text)
+    if not (folder / image_encoder.FILE_NAME).is_file():  # Written after its description.
         network.save(folder)
 
 
 def _spelled(view):
     return f"{type(view).__name__} {json.dumps(vars(view), sort_keys=True, default=repr)}"
-
-
-def _view_of(images, network):
-    """The view of evaluation: of files the network's own, of pixels none."""
-    if not images.in_memory:
-        return _Served(network.view)
-    if images.images.shape[1:] != network.pixels_shape:
-        raise ValueError(
-            f"Expected images of the network's shape {network.pixels_shape}. "
-            f"Received: {images.images.shape[1:]}"
-        )
-    return views.Plain()
 
 
 class _Served:
@@ -186,6 +176,12 @@ def _embed(network, images, view, rows, seed, batch_size):
     """Features of some images in one view, float32 [n, dim]."""
     with pipelines.telling_unreadable_files():
         batches = pipelines.image_batches(images, view, batch_size, list(rows), seed)
+        shape = tuple(batches.element_spec.shape[1:])
+        if shape != network.pixels_shape:
+            raise ValueError(
+                f"Expected views of the network's shape {network.pixels_shape}; bind the sizes of "
+                f"the run's views to it. Received: {shape} of {type(view).__name__}"
+            )
         return np.concatenate([network(batch) for batch in batches])
 
 

@@ -15,6 +15,8 @@ from ccpdml.data.views import FixedView
 from ccpdml.models import keras_files
 from ccpdml.serving import description, looking
 
+FILE_NAME = "encoder.keras"
+
 # What is said about an encoder that was loaded, and is not in its file.
 _OF_A_FILE = {"fingerprint", "path"}
 # What Keras says of a file that is damaged, of another version, or larger than the memory.
@@ -103,7 +105,7 @@ class ImageEncoder:
         """Writes `encoder.keras` and `encoder.json` into a folder, for `load_encoder`."""
         about = {name: value for name, value in self.info.items() if name not in _OF_A_FILE}
         with files.filling(folder) as new:
-            self.model.save(new / "encoder.keras")
+            self.model.save(new / FILE_NAME)
             description.write(new / description.FILE_NAME, about)
 
     def __call__(self, images) -> np.ndarray:
@@ -120,7 +122,7 @@ def load_encoder(path: str | Path) -> ImageEncoder:
             names what is not registered: they are data, and nothing that they name is imported.
     """
     path = Path(path).expanduser()
-    file = path / "encoder.keras" if path.is_dir() else path
+    file = path / FILE_NAME if path.is_dir() else path
     if not file.is_file():
         raise FileNotFoundError(
             "Expected the directory of a finished run, or an encoder.keras. "

@@ -124,6 +124,18 @@ def test_a_folder_that_is_not_as_described_is_refused(tmp_path, arrays, message)
         features.read(tmp_path)
 
 
+def test_a_damaged_description_and_floats_too_wide_are_named(tmp_path):
+    np.save(tmp_path / "labels.npy", LABELS)
+    np.save(tmp_path / "features.npy", VECTORS)
+    (tmp_path / "features.json").write_text("{")
+    with pytest.raises(ValueError, match=r"features\.json: expected a JSON object"):
+        features.read(tmp_path)
+    (tmp_path / "features.json").unlink()
+    np.save(tmp_path / "features.npy", np.full(VECTORS.shape, 1e300))
+    with pytest.raises(ValueError, match=r"features\.npy: expected finite.*row 0"):
+        features.read(tmp_path)
+
+
 def test_a_head_of_several_views_says_what_to_bind():
     with pytest.raises(ValueError, match="@AnyStored"):
         models.feature_head((3, 5))

@@ -97,6 +97,13 @@ def test_other_features_in_the_folder_are_refused(network, photos, tmp_path):
         features.store(tmp_path / "g", network, parts, progress=False)
 
 
+def test_views_of_another_size_are_refused(network, photos, tmp_path):
+    side = network.pixels_shape[0] + 1
+    view = data.views.RandomResizedCrop(side)
+    with pytest.raises(ValueError, match=f"Received: .{side}, {side}, 3. of RandomResizedCrop"):
+        features.store(tmp_path / "f", network, {"": photos.test}, 2, view, progress=False)
+
+
 def test_a_head_of_another_networks_features_is_refused(network, photos, tmp_path):
     features.store(tmp_path / "f", network, {"": photos.test}, progress=False)
     head = tf.keras.Sequential(
