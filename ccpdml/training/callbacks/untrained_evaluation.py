@@ -78,7 +78,7 @@ class UntrainedEvaluation(OuterCallback):
 
     def _measured(self, learner):
         model, measured = untrained.of(learner)
-        scores: dict[str, Any] = {"measured": measured}
+        scores = {"measured": measured}
         for part, evaluation in self.evaluations.items():
             # A copy: its embeddings are of no use later, and may be large.
             scores[part] = copy.copy(evaluation).evaluate(model)
