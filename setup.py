@@ -55,6 +55,8 @@ EXPORT = {"onnx": ">=1.16", "onnxruntime": ">=1.17", "tf2onnx": ">=1.16"}
 EXTRAS = {
     "addons": STACKS["addons"],
     "export": EXPORT,
+    # Encoders on the Hugging Face Hub; Keras 3 only.
+    "huggingface": {"huggingface_hub": ">=0.23"},
     # TF 2.21 with Keras 2 (TF_USE_LEGACY_KERAS=1).
     "legacy": {"tensorflow": "==2.21.*", "tf-keras": "==2.21.*"},
     # pytest-xdist: two workers, two cores. setuptools: builds the wheel that the tests inspect.

@@ -4,6 +4,7 @@ import contextlib
 import importlib.metadata
 import inspect
 from collections.abc import Iterator
+from pathlib import Path
 
 import tensorflow as tf
 from tensorflow.python.ops import control_flow_util  # There is no public way to ask for XLA.
@@ -17,6 +18,24 @@ ONLY_FIRST_REPLICA = "only_first_replica" if KERAS_3 else tf.VariableAggregation
 def keras_version() -> str:
     """Version of the Keras that `tf.keras` is, such as "3.12.0"."""
     return importlib.metadata.version(tf.keras.Model.__module__.split(".")[0])
+
+
+def require_keras_3(what: str) -> None:
+    """Raises ImportError under Keras 2.
+
+    Args:
+        what: for what Keras 3 is needed, the beginning of the message.
+    """
+    if not KERAS_3:
+        raise ImportError(
+            f"{what} takes Keras 3, which comes with TensorFlow 2.16 and later. Received: Keras "
+            f"{keras_version()}"
+        )
+
+
+def save_unzipped(model: tf.keras.Model, folder: str | Path) -> None:
+    """Saves a model as Keras 3 does on the Hugging Face Hub: the files of a .keras, in a folder."""
+    tf.keras.models.save_model(model, str(folder), zipped=False)
 
 
 def raw(variable: tf.Variable) -> tf.Variable:

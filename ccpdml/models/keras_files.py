@@ -11,6 +11,9 @@ from pathlib import Path
 
 import tensorflow as tf
 
+CONFIG, WEIGHTS = "config.json", "model.weights.h5"
+"""Files of a Keras model, in a .keras file or in a folder."""
+
 # Where Keras keeps what models are made of.
 _ROOMS = {"layers", "models", "engine", "ops", "applications", "activations", "initializers"}
 _ROOMS |= {"regularizers", "constraints", "dtype_policies", "mixed_precision"}
@@ -74,10 +77,14 @@ def check(path: str | Path) -> None:
 def _configuration(path):
     """The configuration of the model in a file."""
     try:
+        if path.is_dir():
+            if not (path / WEIGHTS).is_file():
+                raise FileNotFoundError(f"There is no {WEIGHTS}.")
+            return json.loads((path / CONFIG).read_text(encoding="utf-8"))
         if path.suffix == ".keras":
             with zipfile.ZipFile(path) as archive:
-                archive.getinfo("model.weights.h5")  # Without it Keras 2 would read pickles.
-                return json.loads(archive.read("config.json"))
+                archive.getinfo(WEIGHTS)  # Without it Keras 2 would read pickles.
+                return json.loads(archive.read(CONFIG))
         if path.suffix in (".h5", ".hdf5"):
             import h5py
 

@@ -1,6 +1,6 @@
 """A trained encoder in use: embed image files, search among them, export."""
 
-from ccpdml.serving import features
+from ccpdml.serving import features, hugging_face
 from ccpdml.serving.embedding import Embedded, embed_images
 from ccpdml.serving.embeddings import Embeddings, read_embeddings
 from ccpdml.serving.exporting import ExportError, export
@@ -25,6 +25,7 @@ __all__ = [
     "export",
     "features",
     "find_images",
+    "hugging_face",
     "load_encoder",
     "read_embeddings",
     "register_preprocessing",

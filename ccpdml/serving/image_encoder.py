@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ccpdml import files
+from ccpdml import compat, files
 from ccpdml.data import decoding
 from ccpdml.data.views import FixedView
 from ccpdml.models import keras_files
-from ccpdml.serving import description, looking
+from ccpdml.serving import description, hugging_face, looking
 
 FILE_NAME = "encoder.keras"
 
@@ -103,10 +103,14 @@ class ImageEncoder:
 
     def save(self, folder: str | Path) -> None:
         """Writes `encoder.keras` and `encoder.json` into a folder, for `load_encoder`."""
-        about = {name: value for name, value in self.info.items() if name not in _OF_A_FILE}
         with files.filling(folder) as new:
             self.model.save(new / FILE_NAME)
-            description.write(new / description.FILE_NAME, about)
+            description.write(new / description.FILE_NAME, self.description)
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """Content of `encoder.json`."""
+        return {name: value for name, value in self.info.items() if name not in _OF_A_FILE}
 
     def __call__(self, images) -> np.ndarray:
         """Embeds a batch of views as `embed_pixels`, compiled."""
@@ -116,19 +120,27 @@ class ImageEncoder:
 def load_encoder(path: str | Path) -> ImageEncoder:
     """Loads a trained encoder: from a run directory, or an `encoder.keras` with `encoder.json`.
 
+    Also from `hf://account/name` on the Hugging Face Hub, or a copy of its folder, under Keras 3.
+
     Raises:
+        ImportError: for a place on the Hub, without what it needs; see `hugging_face`.
         FileNotFoundError: if it is not there, or nothing says how its input is made.
         ValueError: if the file cannot be read by this version of Keras, or if one of the two files
             names what is not registered: they are data, and nothing that they name is imported.
     """
-    path = Path(path).expanduser()
+    address = str(path)
+    is_on_hub = hugging_face.is_address(address)
+    path = hugging_face.download(address) if is_on_hub else Path(path).expanduser()
     file = path / FILE_NAME if path.is_dir() else path
-    if not file.is_file():
+    if not file.is_file() and (path / keras_files.CONFIG).is_file():
+        compat.require_keras_3(f"{path} holds a Keras model that is not zipped, which")
+        file = path
+    elif not file.is_file():
         raise FileNotFoundError(
             "Expected the directory of a finished run, or an encoder.keras. "
             f"Received: {path}, where there is no {file.name}"
         )
-    about = description.read(file)
+    about = description.read(path / "encoder.keras" if path.is_dir() else path)
     keras_files.check(file)
     try:
         model = tf.keras.models.load_model(file, compile=False)
@@ -139,7 +151,7 @@ def load_encoder(path: str | Path) -> ImageEncoder:
             f"Keras that wrote it, 2 or 3 ({description.written_by(about)}); the exported "
             f"SavedModel is read by both. {type(error).__name__}: {reason}"
         ) from error
-    return described(model, about | {"path": str(path)})
+    return described(model, about | {"path": address if is_on_hub else str(path)})
 
 
 def described(model: tf.keras.Model, about: dict[str, Any]) -> ImageEncoder:
