@@ -13,14 +13,8 @@ from pathlib import Path
 
 PROGRAMS = (
     *("run", "embed", "search", "export", "check-data", "report", "cross-validate"),
-    *(
-        "import-weights",
-        "store-features",
-        "model-card",
-        "draw-characters",
-        "proxy-collapse",
-        "study",
-    ),
+    *("import-weights", "store-features", "draw-characters", "proxy-collapse", "study"),
+    "model-card",
 )
 _MORE = (
     "`ccpdml PROGRAM --help` lists the flags of a program. --gin_file=sop_ms.gin is the library's",

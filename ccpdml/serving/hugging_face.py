@@ -80,8 +80,8 @@ def upload(encoder: "ImageEncoder", address: str, card: str) -> str:
         The address of the repository for browsers.
 
     Raises:
-        ValueError, ImportError: as of `check`.
-        OSError: if the Hub cannot be reached or refuses.
+        ValueError, ImportError: as of `check`; and whatever `huggingface_hub` raises where the Hub
+            cannot be reached, or refuses.
     """
     library = check(address)
     with tempfile.TemporaryDirectory() as folder:
@@ -99,6 +99,7 @@ def download(address: str) -> Path:
 
     Raises:
         ValueError, ImportError: as of `check`.
-        OSError: if the Hub cannot be reached, or there is no such repository.
+        OSError: if it is not on this machine and the Hub cannot be reached, or has no such
+            repository.
     """
     return Path(check(address).snapshot_download(repo_id=address.removeprefix(SCHEME)))
