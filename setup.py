@@ -52,11 +52,14 @@ STACKS = {
 }
 # ONNX files of a trained encoder.
 EXPORT = {"onnx": ">=1.16", "onnxruntime": ">=1.17", "tf2onnx": ">=1.16"}
+# Foundation models, on the default stack. It brings TensorFlow Text and tokenizers, about 270 MB.
+HUB = {"keras-hub": ">=0.32,<0.33"}
 EXTRAS = {
     "addons": STACKS["addons"],
     "export": EXPORT,
     # Encoders on the Hugging Face Hub; Keras 3 only.
     "huggingface": {"huggingface_hub": ">=0.23"},
+    "hub": HUB,
     # TF 2.21 with Keras 2 (TF_USE_LEGACY_KERAS=1).
     "legacy": {"tensorflow": "==2.21.*", "tf-keras": "==2.21.*"},
     # pytest-xdist: two workers, two cores. setuptools: builds the wheel that the tests inspect.

@@ -3,6 +3,7 @@
 import contextlib
 import importlib.metadata
 import inspect
+import types
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -133,3 +134,23 @@ def apply_summed_gradients(
         optimizer.apply_gradients(pairs)
     else:
         optimizer.apply_gradients(pairs, skip_gradients_aggregation=True)
+
+
+def import_keras_hub() -> types.ModuleType:
+    """KerasHub, which is not imported before it is used.
+
+    Raises:
+        ImportError: if it is not installed, or `tf.keras` is not Keras 3; says what to do.
+    """
+    if not KERAS_3:
+        raise ImportError(
+            "KerasHub needs Keras 3: the default stack (TensorFlow 2.21), without "
+            f"TF_USE_LEGACY_KERAS. Received: Keras {keras_version()}, TensorFlow {tf.__version__}"
+        )
+    try:
+        import keras_hub
+    except ImportError as error:
+        raise ImportError(
+            f"Backbones of KerasHub need it: pip install 'ccpdml[hub]'. Received: {error}"
+        ) from error
+    return keras_hub

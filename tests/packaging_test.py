@@ -21,8 +21,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 DISTRIBUTIONS = {"PIL": "pillow", "absl": "absl-py", "gin": "gin-config", "sklearn": "scikit-learn"}
 # What a package we need brings along, and what is imported only by those who have it.
 BROUGHT_ALONG = {"fontTools": "matplotlib", "h5py": "tensorflow", "keras": "tensorflow"}
-# Addons belong to one stack; torch and PML to a benchmark; the rest to the export extra.
-OPTIONAL = {"tensorflow_addons", "torch", "pytorch_metric_learning", "onnxruntime", "tf2onnx"}
+# Addons belong to one stack; torch and PML to a benchmark; the rest to the extras export and hub.
+OPTIONAL = {"tensorflow_addons", "torch", "pytorch_metric_learning", "onnx", "onnxruntime"}
+OPTIONAL |= {"tf2onnx", "keras_hub"}
 
 
 @pytest.fixture(scope="module")

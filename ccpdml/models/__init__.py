@@ -12,6 +12,7 @@ from ccpdml.models.applications import (
 from ccpdml.models.contracts import Backbone, WithPreprocess
 from ccpdml.models.encoder import build_encoder, standalone
 from ccpdml.models.feature_head import feature_head
+from ccpdml.models.hub import from_preset
 from ccpdml.models.inception import bn_inception
 from ccpdml.models.inputs import keep_range, scale_to_unit_range, standardize, subtract_mean_bgr
 from ccpdml.models.resnet import resnet50_torch
@@ -27,6 +28,7 @@ __all__ = [
     "efficientnet_b0",
     "feature_head",
     "frozen",
+    "from_preset",
     "keep_range",
     "keras_application",
     "lora",

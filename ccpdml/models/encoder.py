@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from ccpdml import layers
 from ccpdml.bounds import Range, checked
-from ccpdml.models import adaptation
+from ccpdml.models import adaptation, hub
 from ccpdml.models.contracts import Backbone, WithPrefixTokens, WithPreprocess
 
 
@@ -182,6 +182,7 @@ def _in_built_in_layers(encoder, images):
     """Embeddings of symbolic images, by a copy of what `build_encoder` made."""
     _, backbone, pooling, head = encoder.layers
     copy = adaptation.plain_copy(backbone)
+    hub.settle_positions(nested_layers(copy))
     dense = tf.keras.layers.Dense(head.units, use_bias=head.use_bias, dtype="float32")
     pool = pooling.built_in if isinstance(pooling, layers.BuiltIn) else pooling
     embeddings = dense(pool(copy(images)))

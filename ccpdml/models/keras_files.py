@@ -5,11 +5,15 @@ module that a file names, and neither looks at files of other kinds. So a file i
 Keras sees it.
 """
 
+import importlib
 import json
+import re
 import zipfile
 from pathlib import Path
 
 import tensorflow as tf
+
+from ccpdml import compat
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 """Files of a Keras model, in a .keras file or in a folder."""
@@ -29,6 +33,11 @@ _COMPUTING |= {"reshape", "squeeze", "stack", "transpose"}
 # Data that Keras writes as objects.
 _DATA = {"__keras_tensor__", "__tensor__", "__numpy__", "__tuple__", "__slice__", "__ellipsis__"}
 _DATA |= {"__bytes__"}
+# Where KerasHub keeps backbones and what they are made of; elsewhere it has tokenizers, for one,
+# which read files.
+_OF_HUB = re.compile(
+    r"keras_hub\.src\.(models\.\w+\.\w+_(backbone|encoder|layers|block)|layers\.modeling\.\w+)"
+)
 
 
 def load(path: str | Path) -> tf.keras.Model:
@@ -54,9 +63,10 @@ def check(path: str | Path) -> None:
         path: of a `.keras` file, or a `.h5` file of a whole model.
 
     Raises:
+        ImportError: if it has layers of KerasHub, and that is not installed.
         ValueError: if it is no such file; if it names anything but layers of Keras that only
-            compute, and what was registered with `tf.keras.utils.register_keras_serializable` by
-            code that the caller imported.
+            compute, those of KerasHub's backbones, and what was registered with
+            `tf.keras.utils.register_keras_serializable` by code that the caller imported.
     """
     waiting = [_configuration(Path(path))]
     while waiting:
@@ -105,10 +115,21 @@ def _is_harmless(found):
     if name in _CALLERS:
         function = config.get("function") if isinstance(config, dict) else None
         return str(function).removeprefix("compat.v1.").split(".")[0] in _COMPUTING
+    if str(module).partition(".")[0] == "keras_hub":
+        return _is_of_hub(module, name, found.get("registered_name"))
     if module is None or name in _DATA:  # Without a module nothing is imported.
         return True
     of_keras = _room(module) in _ROOMS | {""} and name[:1].isupper()
     return of_keras or _is_registered(found.get("registered_name"))
+
+
+def _is_of_hub(module, name, registered_name):
+    """Tells whether a class is a backbone of KerasHub or a part of one; imports KerasHub."""
+    if not _OF_HUB.fullmatch(module) or registered_name not in (None, name, f"keras_hub>{name}"):
+        return False
+    compat.import_keras_hub()
+    known = vars(importlib.import_module(module)).get(name)
+    return isinstance(known, type) and known.__module__ == module
 
 
 def _room(module):

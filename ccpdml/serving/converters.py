@@ -6,6 +6,7 @@ file makes of `inputs`, float32 [n, height, width, channels].
 
 import warnings
 
+import numpy as np
 import tensorflow as tf
 
 from ccpdml import compat
@@ -40,11 +41,15 @@ def to_onnx(model, path, inputs):
     Raises:
         ImportError: if one of the packages it needs is missing; says what to install.
     """
-    tf2onnx, onnxruntime = _import_onnx()
+    onnx, tf2onnx, onnxruntime = _import_onnx()
     function = _function(model)
     network, _ = tf2onnx.convert.from_function(
-        function, input_signature=function.input_signature, opset=OPSET
+        function,
+        input_signature=function.input_signature,
+        opset=OPSET,
+        custom_op_handlers={"Erfc": (_one_minus_erf, [])},
     )
+    _keep_captured(onnx, function.get_concrete_function(), network.graph)
     _name_output(network.graph, "embeddings")
     path.write_bytes(network.SerializeToString())
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -61,6 +66,32 @@ def _function(model):
     return tf.function(lambda images: model(images, training=False), input_signature=[spec])
 
 
+def _one_minus_erf(graph, node, name, _):
+    """Replaces TensorFlow's Erfc, which is in GELU, in an ONNX graph: ONNX has Erf alone."""
+    erf = graph.make_node("Erf", node.input)
+    one = graph.make_const(f"{name}_one", np.float32(1.0))
+    shapes, dtypes = node.output_shapes, node.output_dtypes
+    graph.remove_node(name)
+    graph.make_node(
+        "Sub", [one.output[0], erf.output[0]], outputs=node.output, shapes=shapes, dtypes=dtypes
+    )
+
+
+def _keep_captured(onnx, function, graph):
+    """Makes constants of an ONNX graph's inputs that are tensors which the network holds itself."""
+    used = {name for node in graph.node for name in node.input}
+    held = {
+        placeholder.name: tensor
+        for tensor, placeholder in function.graph.captures
+        if tensor.dtype != tf.resource
+    }
+    for name in used & held.keys():
+        graph.initializer.append(onnx.numpy_helper.from_array(held[name].numpy(), name))
+    given = [each for each in graph.input if each.name not in held]
+    del graph.input[:]
+    graph.input.extend(given)
+
+
 def _name_output(graph, name):
     """Gives the one output of an ONNX graph a name, and its batch axis likewise."""
     (output,) = graph.output
@@ -74,6 +105,7 @@ def _name_output(graph, name):
 
 def _import_onnx():
     try:
+        import onnx
         import onnxruntime
         import tf2onnx
     except (ImportError, AttributeError) as error:  # onnx fails with either.
@@ -82,4 +114,4 @@ def _import_onnx():
             "'ccpdml[export]'. With TensorFlow 2.15 onnx must be below 1.19: later ones need a "
             f"newer ml-dtypes than it allows. Received: {error}"
         ) from error
-    return tf2onnx, onnxruntime
+    return onnx, tf2onnx, onnxruntime

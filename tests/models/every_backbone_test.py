@@ -14,6 +14,7 @@ GIN = Path(__file__).parents[2] / "gin" / "backbones"
 SHAPE = (32, 32, 3)
 # They take an `input_shape` too; adaptation_test.py tries the last two.
 NO_BACKBONES = {"build_encoder", "feature_head", "frozen", "lora"}
+OF_HUB = {"from_preset"}  # Needs KerasHub; hub_test.py does the same with each family.
 # What arguments get where their default does not fit; a new backbone with others needs a line here.
 ARGUMENTS = {"keras_application": {"name": "MobileNet"}}
 BACKBONES = {
@@ -21,7 +22,7 @@ BACKBONES = {
     for name in models.__all__
     if "input_shape" in inspect.signature(getattr(models, name)).parameters
 } | {"saved_network": models.saved_network}
-BACKBONES = {name: make for name, make in BACKBONES.items() if name not in NO_BACKBONES}
+BACKBONES = {name: make for name, make in BACKBONES.items() if name not in NO_BACKBONES | OF_HUB}
 # Of any network that someone saved, nobody knows what its images were.
 UNKNOWN_INPUT = {"saved_network"}
 CONVENTIONS = [
