@@ -187,7 +187,7 @@ def main(_):
     runs = [(fold, repeat) for repeat in range(FLAGS.repeats) for fold in range(FLAGS.folds)]
     try:
         check(run_dir, runs)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         raise SystemExit(f"ERROR: {config.message(error)}") from None
     if FLAGS.dry_run:
         raise SystemExit(subprocess.call([*command(run_dir, *runs[0]), "--dry_run"]))

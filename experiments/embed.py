@@ -49,7 +49,7 @@ def main(argv):
             encoder, images, FLAGS.output, FLAGS.batch_size, FLAGS.skip_unreadable
         )
         found = serving.read_embeddings(done.path)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         raise SystemExit(f"ERROR: {error}") from None
     for path, why in done.skipped.items():
         print(f"Left out: {path}: {why}")

@@ -67,7 +67,7 @@ def main(argv):
         raise SystemExit(lock.EXIT_CODE) from None
     except KeyboardInterrupt:
         raise SystemExit("Stopped. The same command goes on from the last checkpoint.") from None
-    except (ValueError, OSError, FloatingPointError, tf.errors.OpError) as error:
+    except (ValueError, OSError, ImportError, FloatingPointError, tf.errors.OpError) as error:
         logging.debug("", exc_info=True)  # --verbosity=1 shows where it comes from.
         raise SystemExit(f"ERROR: {terminal.told(error)}") from None
     terminal.tell(["", *terminal.closing(experiment, results)])

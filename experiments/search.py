@@ -52,7 +52,7 @@ def main(argv):
         results = serving.search(queries, gallery, FLAGS.k)
         results.write_csv(table)
         results.write_page(page, FLAGS.max_queries)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         raise SystemExit(f"ERROR: {error}") from None
     print("\n".join(results.table()))
     print(f"{page}, {table}")

@@ -62,7 +62,7 @@ def main(argv):
             FLAGS.batch_size,
             dtype=FLAGS.dtype,
         )
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         raise SystemExit(f"ERROR: {error}") from None
     print(f"{FLAGS.output}: {len(splits.train)} + {len(splits.test)} vectors to train and test on")
 

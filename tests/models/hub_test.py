@@ -221,7 +221,7 @@ def test_a_run_file_trains_it_with_ccp(saved, tmp_path):
         "train.tensorboard = False",
         "PoolDraw.pool_size = 8",
     ]
-    config.load([GIN / "folder_ms.gin", GIN / "backbones" / "from_preset.gin"], bindings)
+    config.load([GIN / "folder_ms.gin", GIN / "backbones" / "vit_base.gin"], bindings)
     results = training.Experiment(tmp_path / "run").run()
     assert 0 < results["test"]["map_at_r"] <= 1
     assert serving.load_encoder(tmp_path / "run").pixels_shape == (SIDE, SIDE, 3)
