@@ -55,7 +55,9 @@ def test_the_small_backbone_can_follow_any_run_file_of_photographs(path):
 
 @pytest.mark.parametrize("path", BACKBONES, ids=lambda path: path.stem)
 def test_a_backbone_file_sets_all_that_goes_with_it_whatever_was_before(path):
-    before = [[GIN / "folder_ms.gin"], [GIN / "sop_ms.gin"], [GIN / "cub_c2.gin", *BACKBONES]]
+    # Those of KerasHub bind a preset, which is refused where nothing uses it.
+    others = [each for each in BACKBONES if path in OF_HUB or each not in OF_HUB]
+    before = [[GIN / "folder_ms.gin"], [GIN / "sop_ms.gin"], [GIN / "cub_c2.gin", *others]]
     first, *others = [backbone_settings([*files, path]) for files in before]
     assert all(settings == first for settings in others)
     name = "small_cnn" if path.stem == "small" else path.stem
