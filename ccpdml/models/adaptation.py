@@ -81,7 +81,7 @@ def plain_copy(network: tf.keras.Model) -> tf.keras.Model:
         copy.set_weights(network.get_weights())
         return copy
     additions = {id(each) for _, lora in found if lora is not None for each in lora[:2]}
-    copy = tf.keras.models.clone_model(network, clone_function=_cloned, recursive=True)
+    copy = tf.keras.models.clone_model(network, clone_function=_cloned)
     copy.set_weights(
         [
             merged[id(weight)] if id(weight) in merged else np.asarray(weight)
@@ -102,5 +102,12 @@ def _merged(kernel, a, b, factor):
 
 
 def _cloned(layer):
-    config = layer.get_config()
-    return type(layer).from_config({k: v for k, v in config.items() if not k.startswith("lora_")})
+    return type(layer).from_config(_without_lora(layer.get_config()))
+
+
+def _without_lora(config):
+    """A configuration without additions, at any depth."""
+    if isinstance(config, dict):
+        kept = {k: v for k, v in config.items() if not str(k).startswith("lora_")}
+        return {k: _without_lora(v) for k, v in kept.items()}
+    return [_without_lora(each) for each in config] if isinstance(config, list) else config

@@ -184,6 +184,23 @@ def test_learned_positions_of_dinov2_are_in_the_file(saved, tmp_path, sign):
     np.testing.assert_allclose(loaded(pixels(), training=False), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("family", ["ViT", "SigLIP", "SwinTransformer"])
+def test_additions_are_merged_where_it_stands_alone(saved, family, tmp_path):
+    folder, _ = saved(family)
+
+    def adapted(shape):
+        return models.lora(shape, lambda own: models.from_preset(own, folder), rank=2)
+
+    encoder = models.build_encoder((SIDE, SIDE, 3), adapted, embedding_size=4)
+    for weight in encoder.trainable_weights:
+        weight.assign_add(0.1 * np.random.default_rng(0).normal(size=weight.shape))
+    expected = encoder(pixels(), training=False)
+    models.standalone(encoder).save(tmp_path / "encoder.keras")
+    loaded = keras_files.load(tmp_path / "encoder.keras")
+    np.testing.assert_allclose(loaded(pixels(), training=False), expected, atol=1e-5)
+    assert not any("lora" in weight.path for weight in loaded.weights)
+
+
 @pytest.mark.parametrize("family", ["ViT", "DINOV2"])
 def test_exports_are_the_encoder(saved, family, tmp_path):
     pytest.importorskip("tf2onnx", exc_type=ImportError)
