@@ -34,7 +34,7 @@ def main(argv):
         target = Path(FLAGS.target) if FLAGS.target else weight_files.path_of(name)
         files.refuse_existing(target, overwrite=FLAGS.overwrite)
         model = getattr(models, name)((64, 64, 3), weights=None)
-        weight_files.set_weights(model, arrays)  # Refuses what does not fit.
+        weight_files.set_weights(model, arrays, FLAGS.source)  # Refuses what does not fit.
         kept = {
             f"{layer.name}/{kind}": np.asarray(variable)
             for layer in model.layers

@@ -54,7 +54,7 @@ def bn_inception(
     model = tf.keras.Model(images, features, name="bn_inception")
     model.preprocess = inputs.subtract_mean_bgr
     if weights is not None:
-        weight_files.set_weights(model, weight_files.read("bn_inception", weights))
+        weight_files.load(model, "bn_inception", weights)
     return model
 
 

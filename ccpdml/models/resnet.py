@@ -49,7 +49,7 @@ def resnet50_torch(
     model = tf.keras.Model(images, features, name="resnet50_torch")
     model.preprocess = inputs.standardize
     if weights is not None:
-        weight_files.set_weights(model, weight_files.read("resnet50_torch", weights))
+        weight_files.load(model, "resnet50_torch", weights)
     return model
 
 

@@ -41,20 +41,20 @@ def load(path):
         try:
             header, data = json.loads(file.read(size)), file.read()
             header.pop("__metadata__", None)
-            return {name: _array(entry, data) for name, entry in header.items()}
+            return {name: _array(name, entry, data) for name, entry in header.items()}
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ValueError(
                 f"`path` is no readable .safetensors file: {error}. Received: {path=}"
             ) from error
 
 
-def _array(entry, data):
+def _array(name, entry, data):
     if entry["dtype"] not in _DTYPES:
-        raise ValueError(f"numbers of the kind {entry['dtype']!r:.20} are not read")
+        raise ValueError(f"{name}: numbers of the kind {entry['dtype']!r:.20} are not read")
     dtype, (start, stop) = np.dtype(_DTYPES[entry["dtype"]]), entry["data_offsets"]
     shape = tuple(entry["shape"])
     if min(shape, default=0) < 0 or not 0 <= start <= stop <= len(data):
-        raise ValueError(f"a tensor of shape {shape} reaches beyond the file")
+        raise ValueError(f"{name}: a tensor of shape {shape} reaches beyond the file")
     if stop - start != math.prod(shape) * dtype.itemsize:
-        raise ValueError(f"a tensor of shape {shape} has {stop - start} bytes")
+        raise ValueError(f"{name}: a tensor of shape {shape} has {stop - start} bytes")
     return numbers.plain(np.frombuffer(data[start:stop], dtype).reshape(shape))

@@ -50,7 +50,7 @@ def load(path):
     try:
         loaded = _load_zip(path) if zipfile.is_zipfile(path) else _load_stream(path)
         tensors = _tensors(loaded)
-        return {name: _resolve(tensor) for name, tensor in tensors.items()}
+        return {name: _named(name, tensor) for name, tensor in tensors.items()}
     except _BROKEN as error:
         reason = str(error) or type(error).__name__
         raise ValueError(
@@ -87,6 +87,14 @@ class _Tensor:
 
     def __init__(self, storage, offset, shape, strides):
         self.storage, self.offset, self.shape, self.strides = storage, offset, shape, strides
+
+
+def _named(name, tensor):
+    """The numbers of a tensor; an error names it."""
+    try:
+        return _resolve(tensor)
+    except _BROKEN as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 def _resolve(tensor):

@@ -61,6 +61,11 @@ def read(name, weights):
         ) from error
 
 
+def load(model, name, weights):
+    """Gives a backbone the weights of a file: `read` and `set_weights`, with their errors."""
+    set_weights(model, read(name, weights), path_of(name, weights))
+
+
 def network_of(arrays):
     """The name of the backbone that weights are of.
 
@@ -79,12 +84,13 @@ def network_of(arrays):
     )
 
 
-def set_weights(model, arrays):
+def set_weights(model, arrays, path="These weights"):
     """Gives a backbone its weights.
 
     Args:
         model: a Keras model of convolutions and batch normalization.
         arrays: mapping "<layer>/<kind>" -> array; see `layer_arrays` for the kinds.
+        path: of the file that they are of, for errors.
 
     Raises:
         ValueError: if a weight is missing or of another shape, naming it.
@@ -94,12 +100,13 @@ def set_weights(model, arrays):
             value = arrays.get(f"{layer.name}/{kind}")
             if value is None or value.shape != tuple(variable.shape):
                 raise ValueError(
-                    f"{model.name} needs {layer.name}/{kind} of shape {tuple(variable.shape)}. "
-                    f"Received: {'none' if value is None else value.shape}"
+                    f"{path}: {model.name} needs {layer.name}/{kind} of shape "
+                    f"{tuple(variable.shape)}. Received: {'none' if value is None else value.shape}"
                 )
             if value.dtype.kind not in "fiu":
                 raise ValueError(
-                    f"{model.name} needs {layer.name}/{kind} in numbers. Received: {value.dtype}"
+                    f"{path}: {model.name} needs {layer.name}/{kind} in numbers. "
+                    f"Received: {value.dtype}"
                 )
             variable.assign(np.asarray(value, np.float32))
 

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from ccpdml import models
 from ccpdml.models import import_weights, safetensors_files, torch_files, weight_files
+from tests.models import torch_twin as bn_inception
 
 STAGES = {"layer1": (3, 64, 64), "layer2": (4, 256, 128), "layer3": (6, 512, 256)}
 STAGES |= {"layer4": (3, 1024, 512)}
@@ -169,6 +170,23 @@ def test_bfloat16_is_read(tmp_path, monkeypatch):
     np.testing.assert_array_equal(found[0], array[0])
 
 
+def test_a_whole_bn_inception_is_read_wrapped_prefixed_and_in_bfloat16(tmp_path, monkeypatch):
+    arrays = bn_inception.state_dict()
+    halves = {f"module.{n}": (a.view(np.uint32) >> 16).astype("<u2") for n, a in arrays.items()}
+    wrap = lambda tensors: {"state_dict": tensors, "epoch": 1}  # noqa: E731
+    write_archive(tmp_path / "a.pth", halves, monkeypatch, wrap, "BFloat16Storage")
+    found = import_weights.read(tmp_path / "a.pth")
+    assert weight_files.network_of(found) == "bn_inception"
+    model = models.bn_inception((64, 64, 3), weights=None)
+    weight_files.set_weights(model, found, tmp_path / "a.pth")
+    expected = import_weights.of_torch(arrays)
+    for name in ("conv1_7x7_s2/kernel", "inception_5b_pool_proj_bn/variance"):
+        np.testing.assert_allclose(found[name], expected[name], rtol=2**-7)
+    del found["inception_5b_pool_proj_bn/variance"]
+    with pytest.raises(ValueError, match=r"a\.pth: .*inception_5b_pool_proj_bn/variance .*none"):
+        weight_files.set_weights(model, found, tmp_path / "a.pth")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -176,7 +194,7 @@ def test_bfloat16_is_read(tmp_path, monkeypatch):
         ({"wrap": lambda tensors: {"epoch": 3, "args": {"lr": 0.1}}}, "at the top there is epoch"),
         ({"wrap": lambda tensors: [1]}, "a list in place of"),
         ({"wrap": lambda tensors: {"a": _Tensor(1, 0, (2,), (1,))}}, "no readable state dict"),
-        ({"wrap": lambda tensors: {"a": _Tensor(1, 0, "ab", (1.5, None))}}, "has the shape"),
+        ({"wrap": lambda tensors: {"a": _Tensor(1, 0, "ab", (1.5, None))}}, "a: .*has the shape"),
     ],
 )
 def test_odd_files_are_refused_with_the_cause(tmp_path, monkeypatch, change, message):
