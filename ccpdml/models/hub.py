@@ -52,8 +52,8 @@ def from_preset(
 
     Returns:
         Keras model [batch, height, width, 3] of 0..255 -> tokens [batch, tokens, channels] with
-        `num_prefix_tokens`, or feature map; `license` is what the preset says of it, or None. Of
-        SigLIP the vector that it pools itself comes first, as "cls".
+        `num_prefix_tokens`, or feature map; `license` is what the preset says of it, or None; `name` is the last part of
+        the preset's. Of SigLIP the vector that it pools itself comes first, as "cls".
 
     Raises:
         ImportError: if KerasHub is not installed, or Keras is not Keras 3.
@@ -68,7 +68,9 @@ def from_preset(
     scale = 1.0 if converter.scale is None else converter.scale
     offset = 0.0 if converter.offset is None else converter.offset
     scaled = tf.keras.layers.Rescaling(scale, offset, dtype="float32")(images)
-    network = tf.keras.Model(images, _features(backbone, scaled, preset), name="from_preset")
+    # Its name is stated in results.json; Keras takes no other signs.
+    name = re.sub(r"[^A-Za-z0-9_.-]", "_", Path(preset).name)
+    network = tf.keras.Model(images, _features(backbone, scaled, preset), name=name)
     network.preprocess = inputs.keep_range
     network.num_prefix_tokens = _num_prefix_tokens(backbone, preset)
     network.license = license_of(keras_hub, preset)

@@ -135,10 +135,11 @@ def _model(run, about) -> Iterator[str]:
     given = " x ".join(map(str, shape))
     what = f"vectors of {given}" if len(shape) == 1 else f"images of {given}"
     loss = f" on {ran.loss}" if ran.loss else ""
+    share = f" ({ran.trained_share} weights were trained)" if ran.trained_share else ""
     yield (
         f"An encoder from {what} to embeddings of {about.get('embedding_size', ran.dim)} numbers, "
         f"trained with {ran.criterion}{loss}; its backbone is "
-        f"{ran.backbone or 'not told'}. Embeddings are compared by their Euclidean distance, "
+        f"{ran.backbone or 'not told'}{share}. Embeddings are compared by their Euclidean distance, "
         f"normalized by {about.get('normalization', 'nothing')} inside the encoder."
     )
     stack = ", ".join(f"{name} {v}" for name, v in run.results.get("versions", {}).items())

@@ -231,6 +231,7 @@ def _facts(run):
         "data set": results["dataset"],
         **{f"{part} set": _joined(count) for part, count in split.get("counts", {}).items()},
         "backbone": ran.backbone,
+        "trained weights": ran.trained_share,
         "embedding size": ran.dim,
         "proxies per class": ran.proxies_per_class,
         "fold": ran.fold,

@@ -17,6 +17,9 @@ class Statement:
         seed: of the run, int; None where it is not told.
         fold: the fold that validated, int; None where it is not told.
         backbone: name of the network below the embedding head; None where it is not told.
+        weights: of the encoder, int; None where it is not told.
+        trained_weights: those of them that were trained, int: of a backbone with low-rank
+            additions, say, the additions and the head; None where it is not told.
         stack: the libraries that computed, such as 'TensorFlow 2.21.0, Keras 3.12.0'.
     """
 
@@ -28,7 +31,16 @@ class Statement:
     seed: int | None = None
     fold: int | None = None
     backbone: str | None = None
+    weights: int | None = None
+    trained_weights: int | None = None
     stack: str | None = None
+
+    @property
+    def trained_share(self) -> str | None:
+        """How many of the encoder's weights were trained, in words; None where it is not told."""
+        if self.weights is None:
+            return None
+        return f"{self.trained_weights:,} of {self.weights:,}"
 
     @property
     def of_any_repeat(self) -> "Statement":

@@ -1,5 +1,6 @@
 """The description of a run, by the objects that it trains."""
 
+import math
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -35,6 +36,8 @@ def of(
         seed=seed,
         fold=fold,
         backbone=_backbone(learner.encoder),
+        weights=_number(learner.encoder.weights),
+        trained_weights=_number(learner.encoder.trainable_weights),
         stack=f"TensorFlow {tf.__version__}, Keras {compat.keras_version()}",
     )
 
@@ -48,3 +51,7 @@ def _backbone(encoder):
     """The name of the network that an encoder was joined from, or its own."""
     networks = [layer for layer in encoder.layers if isinstance(layer, tf.keras.Model)]
     return (networks[0] if len(networks) == 1 else encoder).name
+
+
+def _number(weights):
+    return sum(math.prod(weight.shape) for weight in weights)

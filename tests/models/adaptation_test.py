@@ -134,7 +134,8 @@ def test_a_stopped_run_ends_as_one_that_was_not(tmp_path, monkeypatch):
         config.load([ROOT / "gin" / f"{part}.gin" for part in parts], bindings)
         return training.Experiment(run_dir).run()
 
-    run(tmp_path / "whole")
+    ran = run(tmp_path / "whole")["ran"]
+    assert 0 < ran["trained_weights"] < ran["weights"]
 
     def stop(self, epoch, logs=None):
         if epoch == 2:

@@ -241,6 +241,7 @@ def test_a_run_file_trains_it_with_ccp(saved, tmp_path):
     config.load([GIN / "folder_ms.gin", GIN / "backbones" / "vit_base.gin"], bindings)
     results = training.Experiment(tmp_path / "run").run()
     assert 0 < results["test"]["map_at_r"] <= 1
+    assert results["ran"]["backbone"] == folder.name
     assert serving.load_encoder(tmp_path / "run").pixels_shape == (SIDE, SIDE, 3)
 
 

@@ -77,6 +77,8 @@ def test_a_run_is_assembled_fitted_and_written(tmp_path, op_determinism):
     assert (ran["criterion"], ran["loss"]) == ("ChanceConstrainedLoss", "TripletLoss")
     assert (ran["dim"], ran["proxies_per_class"], ran["is_static"]) == (4, 2, False)
     assert (ran["seed"], ran["fold"], ran["backbone"]) == (0, 0, "small_cnn")
+    weights = run.learner.encoder.weights
+    assert ran["weights"] == sum(np.size(weight) for weight in weights) > ran["trained_weights"] > 0
     assert [row["step"] for row in finished.trained.history] == [2, 4]
     loaded = tf.keras.models.load_model(tmp_path / "encoder.keras")
     images = run.learner.preprocess(run.splits.test.images[:5])
