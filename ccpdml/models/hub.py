@@ -52,8 +52,9 @@ def from_preset(
 
     Returns:
         Keras model [batch, height, width, 3] of 0..255 -> tokens [batch, tokens, channels] with
-        `num_prefix_tokens`, or feature map; `license` is what the preset says of it, or None; `name` is the last part of
-        the preset's. Of SigLIP the vector that it pools itself comes first, as "cls".
+        `num_prefix_tokens`, or feature map; `license` is what the preset says of it, or
+        None, `name` the last part of the preset's. Of SigLIP the vector that it pools itself comes
+        first, as "cls".
 
     Raises:
         ImportError: if KerasHub is not installed, or Keras is not Keras 3.

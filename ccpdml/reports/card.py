@@ -139,8 +139,8 @@ def _model(run, about) -> Iterator[str]:
     yield (
         f"An encoder from {what} to embeddings of {about.get('embedding_size', ran.dim)} numbers, "
         f"trained with {ran.criterion}{loss}; its backbone is "
-        f"{ran.backbone or 'not told'}{share}. Embeddings are compared by their Euclidean distance, "
-        f"normalized by {about.get('normalization', 'nothing')} inside the encoder."
+        f"{ran.backbone or 'not told'}{share}. Embeddings are compared by their Euclidean "
+        f"distance, normalized by {about.get('normalization', 'nothing')} inside the encoder."
     )
     stack = ", ".join(f"{name} {v}" for name, v in run.results.get("versions", {}).items())
     yield f"Made with {stack or 'versions that are not told'}."

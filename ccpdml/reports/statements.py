@@ -37,7 +37,7 @@ class Statement:
 
     @property
     def trained_share(self) -> str | None:
-        """How many of the encoder's weights were trained, in words; None where it is not told."""
+        """Trained weights of all of the encoder, in words; None where it is not told."""
         if self.weights is None:
             return None
         return f"{self.trained_weights:,} of {self.weights:,}"
