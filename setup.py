@@ -17,6 +17,7 @@ BESIDE = {"ccpdml.gin": "gin", "ccpdml.experiments": "experiments"}
 REQUIRES = {
     "absl-py": ">=2.0",
     "gin-config": ">=0.5.0",
+    "ImageHash": ">=4.3",
     "matplotlib": ">=3.8",
     "numpy": ">=1.26",
     "Pillow": ">=10.0",

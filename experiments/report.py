@@ -13,6 +13,11 @@ import quiet
 FLAGS = flags.FLAGS
 flags.DEFINE_string("path", "report.html", "The page; tables go beside it as .md and .csv.")
 flags.DEFINE_bool("overwrite", False, "Replace these files if they are there.")
+flags.DEFINE_string(
+    "drop_near_duplicates",
+    None,
+    "File of `check-data --near_duplicates`: shows the test scores without them beside the others.",
+)
 
 
 def row_settings(name):
@@ -32,7 +37,9 @@ def main(argv):
     from ccpdml.reports import page  # after the flags: --help need not wait for TensorFlow
 
     try:
-        paths = page.write_report(argv[1:], FLAGS.path, FLAGS.overwrite, row_settings)
+        paths = page.write_report(
+            argv[1:], FLAGS.path, FLAGS.overwrite, row_settings, FLAGS.drop_near_duplicates
+        )
     except (ValueError, OSError) as error:
         raise SystemExit(f"ERROR: {error}") from None
     print(*paths, sep=", ")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ccpdml import files
 from ccpdml.metrics import gain, names
-from ccpdml.reports import comparisons, figures, life_cycle, markup, runs, tables
+from ccpdml.reports import cleaned, comparisons, figures, life_cycle, markup, runs, tables
 
 TITLE = "Retrieval results"
 CAPTIONS = {
@@ -51,7 +51,7 @@ NOTE_LIVES = (
 )
 
 
-def write_report(run_dirs, path, overwrite=False, settings=None):
+def write_report(run_dirs, path, overwrite=False, settings=None, near_duplicates=None):
     """Writes a page that needs no other file, and its table as Markdown and CSV beside it.
 
     Args:
@@ -62,13 +62,15 @@ def write_report(run_dirs, path, overwrite=False, settings=None):
         settings: function of the name of a gin file of the paper's rows -> its bindings, str by
             name. A run is compared with a published row only if its own are the same; None
             compares nothing.
+        near_duplicates: file of `ccpdml check-data --near_duplicates`, of the runs' data, whose
+            test scores are shown without them as well; or None.
 
     Returns:
         The paths of the three files.
 
     Raises:
         ValueError: if `path` does not end in .html, if no run is given, one is given twice, or one
-            is not finished.
+            is not finished; if `near_duplicates` is of other data, or one is a cross-validation.
         FileExistsError: if one of the files is there and `overwrite` is not set.
     """
     path = Path(path)
@@ -78,13 +80,29 @@ def write_report(run_dirs, path, overwrite=False, settings=None):
     files.refuse_existing(*paths, overwrite=overwrite)
     found = runs.read(run_dirs)
     entries = tables.entries(found, settings)
-    texts = (_page(found, entries), tables.markdown(entries), tables.comma_separated(entries))
+    near = _near_duplicates(found, near_duplicates)
+    texts = (_page(found, entries, near), tables.markdown(entries), tables.comma_separated(entries))
     for each, text in zip(paths, texts, strict=True):
         files.write_text(each, text)
     return paths
 
 
-def _page(found, entries):
+def _near_duplicates(found, path):
+    """Of each run what is known of near-duplicates in its data: (rows of scores, facts)."""
+    if path is None:
+        return [(None, {}) for _ in found]
+    near = cleaned.read(path)
+    folds = [item.name for item in found if tables.is_cross_validation(item)]
+    if folds:
+        raise ValueError(
+            "Scores without near-duplicates are those of single runs; give the folders of its runs "
+            f"instead of a cross-validation. Received: {folds[0]}"
+        )
+    about = {"near-duplicates": cleaned.fact(near)}
+    return [(cleaned.scores(run, near), about) for run in found]
+
+
+def _page(found, entries, near):
     columns = tables.columns(entries)
     sections = {f"run-{number}": item for number, item in enumerate(found)}
     targets = {name: item.name for name, item in sections.items()}
@@ -98,8 +116,8 @@ def _page(found, entries):
         *(markup.element("p", note, "note") for note in _notes(found, entries)),
         *(_comparison(found) if len(found) > 1 else []),
     ]
-    for name, item in sections.items():
-        body += [markup.section(item.name, name), *_about(item)]
+    for (name, item), known in zip(sections.items(), near, strict=True):
+        body += [markup.section(item.name, name), *_about(item, *known)]
     return markup.document(TITLE, body)
 
 
@@ -146,12 +164,14 @@ def _single(found):
     return [item for item in found if not tables.is_cross_validation(item)]
 
 
-def _about(item):
+def _about(item, cleaned_scores, facts):
     """Section about a run or a cross-validation: pieces of HTML."""
-    return _folds(item) if tables.is_cross_validation(item) else _run(item)
+    if tables.is_cross_validation(item):
+        return _folds(item)
+    return _run(item, cleaned_scores, facts)
 
 
-def _run(run):
+def _run(run, cleaned_scores, facts):
     alarms = [markup.element("p", text, "alarm") for text in run.results.get("alarms", [])]
     paths = sorted(run.figures, key=_place)
     curves, galleries = (
@@ -164,8 +184,8 @@ def _run(run):
     )
     return [
         *alarms,
-        _scores(run.results),
-        markup.facts(_facts(run)),
+        _scores(run.results, cleaned_scores),
+        markup.facts(_facts(run) | facts),
         markup.figures(curves),
         *(_lives(run.lives) if run.lives else _instances(run.history)),
         markup.figures(galleries),
@@ -204,8 +224,8 @@ def _choices(concatenated):
     return f"MAP@R {mean:.2f} on average over {choices['count']}, {worst:.2f} to {best:.2f}"
 
 
-def _scores(results):
-    """A table of test and validation scores, and of what they were before training."""
+def _scores(results, cleaned_scores):
+    """A table of test and validation scores, cleaned ones, and what they were before training."""
     untrained = results.get("untrained", {})
     keys = names.present(results["test"])
     rows = []
@@ -213,6 +233,8 @@ def _scores(results):
         scores, before = results.get(part), untrained.get(part)
         if scores:
             rows.append(_score_row(part, scores, keys))
+        if part == "test" and cleaned_scores is not None:
+            rows.append(_score_row("test, cleaned", cleaned_scores, keys))
         if scores and before:
             rows.append(_score_row(f"{part}, untrained", before, keys))
             rows.append(_score_row(f"{part}, difference", gain.gains(scores, before), keys, "+"))
