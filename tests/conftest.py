@@ -17,6 +17,7 @@ import gin
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 
@@ -102,6 +103,29 @@ def characters_drawn_once(draw_characters, monkeypatch):
     from ccpdml.data import loading
 
     monkeypatch.setitem(loading.READERS, "glyphs", lambda root: draw_characters())
+
+
+@pytest.fixture
+def views_by_pillow(monkeypatch):
+    """Has pipelines give files as Pillow resizes them, in place of their views.
+
+    To trace a pipeline that decodes takes longer than a run of a few steps.
+    """
+    from ccpdml.data import pipelines
+
+    def views(image_set, view, draw, num_images, batch_size):
+        draws = [draw(number)[0] for number in range(-(-num_images // batch_size))]
+        indices = np.concatenate(draws).astype(np.int64)
+        pixels = [_read(image_set.images[index], view.size) for index in indices]
+        batches = tf.data.Dataset.from_tensor_slices((indices, pixels))
+        return batches.batch(batch_size, drop_remainder=num_images % batch_size == 0)
+
+    monkeypatch.setattr(pipelines, "_views", views)
+
+
+def _read(path, size):
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB").resize((size, size)))
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from ccpdml import config, losses, training
 from ccpdml.cluster import strategies
 
 GIN = Path(__file__).parent.parent / "gin"
+pytestmark = pytest.mark.usefixtures("views_by_pillow")
 RUNS = sorted(path for name in ("cub", "cars", "sop", "inshop") for path in GIN.glob(f"{name}_*"))
 # One file of every method; those of the other data sets differ in numbers only.
 METHODS = [path for path in RUNS if path.stem.startswith("cub_")]
@@ -22,7 +23,7 @@ TINY = [
     "RandomResizedCrop.size = 16",
     "CenterCrop.size = 16",
     "CenterCrop.short_side = 16",
-    "small_cnn.filters = (4, 4)",
+    "small_cnn.filters = (4,)",
     "build_encoder.embedding_size = 8",
     "train.evaluate_every = 2",
     "train.steps = 2",

@@ -32,12 +32,12 @@ def run_files(name):
 
 
 # Where the way of the images is another one: those with a test set, with queries and a gallery, and
-# files of every kind. These train compiled, and draw; of the others only the lists differ.
+# files of every kind. These decode, train compiled, and draw; of the others only the lists differ.
 WHOLE = ("cub", "inshop", "folder_with_test")
 
 
 @pytest.fixture
-def in_short(monkeypatch):
+def in_short(monkeypatch, views_by_pillow):
     """Has a run compile and draw nothing, which takes longer than all else in it."""
     monkeypatch.setattr(training.pictures, "draw", lambda finished, run_dir: None)
     tf.config.run_functions_eagerly(True)
