@@ -50,6 +50,11 @@ def sublayers(layer: tf.keras.layers.Layer) -> list[tf.keras.layers.Layer]:
     return list(layer._flatten_layers(include_self=True, recursive=True))
 
 
+def children(layer: tf.keras.layers.Layer) -> list[tf.keras.layers.Layer]:
+    """The layers that a layer or model is made of, in the order in which it came to hold them."""
+    return list(layer._flatten_layers(include_self=False, recursive=False))
+
+
 def add_lora(layer: tf.keras.layers.Layer, rank: int) -> None:
     """Adds a low-rank addition to the kernel of a dense layer, and rests the kernel.
 

@@ -42,6 +42,21 @@ def mean_over(tensors: list[tf.Tensor]) -> list[tf.Tensor]:
     return context.all_reduce(tf.distribute.ReduceOp.MEAN, [tf.identity(x) for x in tensors])
 
 
+def assign(variables: list[tf.Variable], values: list[tf.Tensor]) -> None:
+    """Gives variables values that are equal on every replica, inside `strategy.run`."""
+
+    def update(strategy, *merged):
+        for variable, value in zip(variables, merged, strict=True):
+            strategy.extended.update(variable, _assign, args=(value,), group=False)
+
+    if variables:
+        tf.distribute.get_replica_context().merge_call(update, args=tuple(values))
+
+
+def _assign(variable, value):
+    return variable.assign(value)
+
+
 def broadcast(x: tf.Tensor, strategy: tf.distribute.Strategy) -> tf.Tensor:
     """Returns replica 0's `x` on every worker; called outside `strategy.run`.
 

@@ -42,3 +42,14 @@ class WithPrefixTokens(Protocol):
     """
 
     num_prefix_tokens: int
+
+
+@runtime_checkable
+class WithLayerDecay(Protocol):
+    """An encoder of which the layers of the backbone learn at different rates.
+
+    Attributes:
+        layer_decay: factor of the learning rate from one block to the one before it, in (0, 1).
+    """
+
+    layer_decay: float

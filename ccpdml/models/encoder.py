@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from ccpdml import layers
 from ccpdml.bounds import Range, checked
-from ccpdml.models import adaptation, hub
+from ccpdml.models import adaptation, depth, hub
 from ccpdml.models.contracts import Backbone, WithPrefixTokens, WithPreprocess
 
 
@@ -60,6 +60,7 @@ def build_encoder(
     embedding_size: Annotated[int, Range(2)] = 128,
     pooling: Pooling | Callable[[], tf.keras.layers.Layer] = "avg",
     freeze_bn: bool = False,
+    layer_decay: Annotated[float, Range(high=1, above=0)] = 1.0,
 ) -> tf.keras.Model:
     """Joins a backbone, pooling and a linear embedding head.
 
@@ -75,14 +76,16 @@ def build_encoder(
             `layers.GlobalPooling`; or the class of another layer, such as
             `layers.GeneralizedMeanPooling`.
         freeze_bn: whether batch normalization keeps its statistics and weights; the paper's does.
+        layer_decay: factor of the learning rate from one block of the backbone to the one before
+            it, the stem slowest; the head learns at the whole rate, and at 1 all do.
 
     Returns:
         Keras model [batch, *input_shape] -> embeddings [batch, embedding_size], not normalized;
-        `WithTrainedHead` if its backbone was.
+        `WithTrainedHead` if its backbone was, `WithLayerDecay` if it is below 1.
 
     Raises:
-        ValueError: if the trained head is of another size or pooling, or if batch normalization is
-            to keep statistics that it does not have yet.
+        ValueError: if the trained head is of another size or pooling, if batch normalization is
+            to keep statistics that it does not have yet, or if there are no layers to order.
     """
     network = backbone(input_shape)
     pool = _pooling_layer(pooling, network)
@@ -92,6 +95,8 @@ def build_encoder(
     if freeze_bn:
         _check_statistics(network)
         freeze_batch_norm(network)
+    if layer_decay < 1.0:
+        depth.rates(network, layer_decay)  # What cannot be ordered is refused here.
     inputs = tf.keras.Input(input_shape)
     features = pool(network(inputs))
     head = layers.EmbeddingHead(embedding_size, name="embedding", dtype="float32")
@@ -99,6 +104,8 @@ def build_encoder(
     if trained_head is not None:
         head.set_weights([trained_head.kernel])
         encoder.trained_head = trained_head
+    if layer_decay < 1.0:
+        encoder.layer_decay = layer_decay
     encoder.preprocess = network.preprocess if isinstance(network, WithPreprocess) else None
     return encoder
 

@@ -13,7 +13,7 @@ from ccpdml.bounds import NonNegative, Positive, Whole, checked
 from ccpdml.cluster import replicas, strategies
 from ccpdml.models.encoder import nested_layers
 from ccpdml.ops import precision
-from ccpdml.training import descent, loop, optimizers, warm_up
+from ccpdml.training import descent, layer_rates, loop, optimizers, warm_up
 from ccpdml.training.embedding import ShardedEmbedding
 from ccpdml.training.snapshot import Snapshot
 
@@ -122,6 +122,7 @@ class MetricLearner(tf.keras.Model):
         self.decayed = [_decays(self.encoder, v) for v in self.encoder_weights]
         self.decayed += [self.decay_proxies] * len(self.criterion_weights)
         self.is_backbone = warm_up.backbone_mask(self.encoder) if self.warm_up_steps else None
+        self.rates = layer_rates.rates(self.encoder)
         with self.distribute_strategy.scope():
             self.optimizer.build(self.encoder_weights)
             # One for each, so that each can forget for itself.
@@ -322,7 +323,7 @@ class MetricLearner(tf.keras.Model):
         ):
             compat.apply_summed_gradients(optimizer, [gradient], [weight])
         if count:
-            compat.apply_summed_gradients(self.optimizer, gradients[:count], self.encoder_weights)
+            layer_rates.apply(self.optimizer, gradients[:count], self.encoder_weights, self.rates)
         else:
             compat.raw(self.optimizer.iterations).assign_add(1)  # A step of the run all the same.
 

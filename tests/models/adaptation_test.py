@@ -121,6 +121,7 @@ def test_a_stopped_run_ends_as_one_that_was_not(tmp_path, monkeypatch):
         "small_vit.width = 8",
         "small_vit.depth = 1",
         "small_vit.num_heads = 2",
+        "build_encoder.layer_decay = 0.5",
         "train.steps = 3",
         "train.evaluate_every = 1",
         "ProxyReinitialization.patience = None",

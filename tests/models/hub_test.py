@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from ccpdml import compat, config, data, layers, models, serving, training
-from ccpdml.models import hub, keras_files
+from ccpdml.models import depth, hub, keras_files
 from ccpdml.serving import description
 from tests.data import miniatures
 
@@ -126,6 +126,12 @@ def test_a_preset_becomes_an_encoder_that_stands_alone(saved, family, tmp_path):
         expected, found = expected[:, None], found[:, :1]
     if family != "DINOV2":  # Its positions are interpolated once more; see below.
         np.testing.assert_allclose(found, expected, atol=1e-5)
+
+    rates = depth.rates(network, 0.5)
+    num_blocks = 2 if family in ("SwinTransformer", "DenseNet") else 1
+    assert set(rates.values()) == {0.5**power for power in range(1, num_blocks + 2)}
+    stem = network.trainable_weights[0]
+    assert rates[id(stem)] == min(rates.values())
 
     encoder = models.build_encoder((SIDE, SIDE, 3), lambda shape: network, embedding_size=5)
     embeddings = encoder(images, training=False)
