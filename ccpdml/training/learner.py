@@ -279,9 +279,10 @@ class MetricLearner(tf.keras.Model):
         """
         images, labels, _ = tf.keras.utils.unpack_x_y_sample_weight(data)
         num_replicas = tf.distribute.get_replica_context().num_replicas_in_sync
-        variables, _ = self._learning(encoder_rests)
+        # Keras 3's own variables make TensorFlow fail where a weight has no part in the loss.
+        variables = [compat.raw(variable) for variable in self._learning(encoder_rests)[0]]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch([compat.raw(variable) for variable in variables])
+            tape.watch(variables)
             embeddings = replicas.gather(self(images, training=not encoder_rests))
             loss = self.measure(embeddings, replicas.gather(labels))
             loss += sum(self.encoder.losses)

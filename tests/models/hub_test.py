@@ -229,7 +229,7 @@ def test_exports_are_the_encoder(saved, family, tmp_path):
 
 
 def test_a_run_file_trains_it_with_ccp(saved, tmp_path):
-    folder, _ = saved("ViT")
+    folder, _ = saved("DINOV2")
     _, make = miniatures.MINIATURES["folder_of_classes"]
     bindings = [
         f"data.load.root = '{make(tmp_path / 'data')}'",
@@ -244,7 +244,7 @@ def test_a_run_file_trains_it_with_ccp(saved, tmp_path):
         "train.tensorboard = False",
         "PoolDraw.pool_size = 8",
     ]
-    config.load([GIN / "folder_ms.gin", GIN / "backbones" / "vit_base.gin"], bindings)
+    config.load([GIN / "folder_ms.gin", GIN / "backbones" / "dinov2_small.gin"], bindings)
     results = training.Experiment(tmp_path / "run").run()
     assert 0 < results["test"]["map_at_r"] <= 1
     assert results["ran"]["backbone"] == folder.name

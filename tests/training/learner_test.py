@@ -50,6 +50,30 @@ def test_the_loop_counts_every_step_once():
         assert int(tf.convert_to_tensor(model.optimizer.iterations)) == 20
 
 
+class WithSpare(tf.keras.layers.Layer):
+    """Passes its input on, and has a weight for which nothing asks, as the mask token of DINOv2."""
+
+    def build(self, input_shape):
+        self.spare = self.add_weight(name="spare", shape=(2,), initializer="ones")
+        super().build(input_shape)
+
+    def call(self, inputs):
+        return inputs
+
+
+@pytest.mark.parametrize("prox_weight", [0.0, 0.05])
+def test_a_weight_that_has_no_part_in_the_loss_stays(prox_weight):
+    network = tf.keras.Sequential([tiny.encoder(), WithSpare()])
+    learner = training.MetricLearner(
+        network, losses.BatchPairs(losses.TripletLoss()), prox_weight=prox_weight
+    )
+    learner.compile(tf.keras.optimizers.Adam(0.01), steps_per_execution=5)
+    before = tiny.weights(learner)
+    learner.fit(tiny.dataset(), steps_per_epoch=5, verbose=0, shuffle=False)
+    np.testing.assert_array_equal(network.layers[-1].spare, [1.0, 1.0])
+    assert not np.array_equal(tiny.weights(learner), before)
+
+
 def test_finite_data_end_inside_a_loop():
     model = tiny.learner(steps_per_execution=4)
     model.fit(tiny.dataset().take(10), epochs=1, verbose=0, shuffle=False)
