@@ -115,8 +115,12 @@ def _of_size(backbone, input_shape, preset):
         for name in ("image_shape", "position_embedding_shape")
         if name in config and tuple(config[name]) != input_shape
     }
+    # KerasHub gives the part for images of a model of images and text the precision it was saved in.
+    policy = tf.keras.mixed_precision.global_policy()
+    if backbone.dtype_policy.name != policy.name:
+        sized["dtype"] = policy
     fits = all(side in (None, given) for side, given in zip(own, input_shape, strict=True))
-    if fits and "position_embedding_shape" not in sized:
+    if fits and not {"position_embedding_shape", "dtype"} & sized.keys():
         return backbone
     try:
         if type(backbone).__name__ in _SQUARE and input_shape[0] != input_shape[1]:

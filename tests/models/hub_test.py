@@ -303,11 +303,14 @@ def test_a_file_may_name_no_other_part_of_kerashub(named):
     assert keras_files._is_harmless(layers_of_vit | {"config": {}})
 
 
-def test_bfloat16_is_near(saved):
-    folder, _ = saved("ViT")
+@pytest.mark.parametrize("family", ["ViT", "SigLIP", "CLIP"])
+def test_bfloat16_is_near(saved, family):
+    folder, _ = saved(family)
     exact = models.from_preset((SIDE, SIDE, 3), folder)(pixels(), training=False)
     tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
     network = models.from_preset((SIDE, SIDE, 3), folder)
+    dense = [e for e in compat.sublayers(network) if isinstance(e, tf.keras.layers.Dense)]
+    assert {layer.compute_dtype for layer in dense} == {"bfloat16"}
     found = network(pixels(), training=False)
     assert found.dtype == tf.bfloat16
     np.testing.assert_allclose(tf.cast(found, tf.float32), exact, atol=0.1)
