@@ -17,7 +17,7 @@ import quiet
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("encoder", None, "Directory of a finished run, or its encoder.keras.")
-flags.DEFINE_string("output", None, "The folder to write.")
+flags.DEFINE_string("output", None, "The folder to write.", required=True)
 flags.DEFINE_multi_string(
     "gin_file", [], "Gin file of a run on the data that are meant. Repeatable."
 )
@@ -31,12 +31,13 @@ flags.DEFINE_integer(
 )
 flags.DEFINE_integer("batch_size", 64, "Images in the network at a time.", lower_bound=1)
 flags.DEFINE_enum("dtype", "float32", ["float32", "float16"], "Of the files.")
-flags.mark_flags_as_required(["output", "gin_file"])
 
 
 def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"Unknown arguments: {argv[1:]}")
+    if not FLAGS.gin_file:
+        raise app.UsageError("--gin_file is needed, of a run on the data that are meant")
     if FLAGS.data_root:
         os.environ["CCPDML_DATA"] = FLAGS.data_root
     quiet.import_tensorflow()

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from ccpdml import models, training
 from ccpdml.cluster import strategies
+from ccpdml.data import pipelines
 from ccpdml.runs.preparation import Preparation
 from ccpdml.runs.recipe import Recipe
 from ccpdml.runs.run import Run
@@ -104,6 +105,7 @@ def _learner(prepared):
     tf.keras.mixed_precision.set_global_policy("float32")  # Each layer keeps its own.
     own = encoder.preprocess if isinstance(encoder, models.WithPreprocess) else None
     preprocess = _agreed(model.preprocess, own)
+    _check_views(prepared, encoder, input_shape)
     learner = model.learner(encoder, criterion, preprocess=preprocess)
     learner.compile(model.optimizer(), steps_per_execution=recipe.schedule.steps_in_loop)
     _check_pairs(learner.criterion, prepared.classes_per_batch, prepared.samples_per_class)
@@ -134,6 +136,23 @@ def pool(prepared: Preparation, learner: tf.keras.Model) -> training.PoolDraw:
             f"from it. Received: pool_size={drawn.pool_size}, {proxies_per_class=}"
         )
     return drawn
+
+
+def _check_views(prepared, encoder, input_shape):
+    """Refuses views of evaluation that the network, which takes those of training, does not take.
+
+    Preprocessing that changes the shape of images is left to itself.
+    """
+    pipeline = pipelines.image_batches(prepared.splits.test, prepared.evaluation_view, 1)
+    shown = pipeline.element_spec.shape[1:]
+    taken = tf.TensorShape(encoder.input_shape[1:])
+    if taken.is_compatible_with(input_shape) and not taken.is_compatible_with(shown):
+        raise ValueError(
+            "Images must be of one shape in training and in evaluation: bind the sizes of "
+            "`train.training_view` and `train.evaluation_view` to the same. Received: "
+            f"{tuple(input_shape)} of {type(prepared.training_view).__name__}, {tuple(shown)} of "
+            f"{type(prepared.evaluation_view).__name__}"
+        )
 
 
 def _check_pairs(criterion, classes, samples):

@@ -4,6 +4,7 @@ import errno
 import io
 import logging as standard_logging
 import re
+import shlex
 import shutil
 import sys
 import textwrap
@@ -118,8 +119,8 @@ def closing(experiment: "Experiment", results: dict[str, Any]) -> Iterator[str]:
             "flatters these scores."
         )
     yield from (f"ALARM: {alarm}" for alarm in results["alarms"])
-    run_dir = experiment.run_dir
-    yield f"All of it is in {run_dir}: results.json, figures/, encoder.keras. Next:"
+    yield f"All of it is in {experiment.run_dir}: results.json, figures/, encoder.keras. Next:"
+    run_dir = shlex.quote(str(experiment.run_dir))
     yield f"  ccpdml report {run_dir}"
     if experiment.splits.info.get("features_of"):
         yield f"  ccpdml export --encoder={run_dir} --features=FOLDER --format=keras --output=whole"

@@ -45,8 +45,7 @@ def with_head(features: str | Path, run: str | Path) -> image_encoder.ImageEncod
         ValueError: if the run was not on features of this network, or a file cannot be read.
     """
     network = image_encoder.load_encoder(features)
-    path = Path(run).expanduser()
-    file = path / image_encoder.FILE_NAME if path.is_dir() else path
+    file = image_encoder.file_of(Path(run).expanduser())
     about = description.of_head(file)
     trained_on = about.get("features_of")
     if trained_on != network.info["fingerprint"]:

@@ -131,15 +131,11 @@ def load_encoder(path: str | Path) -> ImageEncoder:
     address = str(path)
     is_on_hub = hugging_face.is_address(address)
     path = hugging_face.download(address) if is_on_hub else Path(path).expanduser()
-    file = path / FILE_NAME if path.is_dir() else path
-    if not file.is_file() and (path / keras_files.CONFIG).is_file():
+    if not (path / FILE_NAME).is_file() and (path / keras_files.CONFIG).is_file():
         compat.require_keras_3(f"{path} holds a Keras model that is not zipped, which")
         file = path
-    elif not file.is_file():
-        raise FileNotFoundError(
-            "Expected the directory of a finished run, or an encoder.keras. "
-            f"Received: {path}, where there is no {file.name}"
-        )
+    else:
+        file = file_of(path)
     about = description.read(path / "encoder.keras" if path.is_dir() else path)
     keras_files.check(file)
     try:
@@ -152,6 +148,21 @@ def load_encoder(path: str | Path) -> ImageEncoder:
             f"SavedModel is read by both. {type(error).__name__}: {reason}"
         ) from error
     return described(model, about | {"path": address if is_on_hub else str(path)})
+
+
+def file_of(path: Path) -> Path:
+    """The `encoder.keras` of a run directory, or the file that is named itself.
+
+    Raises:
+        FileNotFoundError: if it is not there.
+    """
+    file = path / FILE_NAME if path.is_dir() else path
+    if not file.is_file():
+        raise FileNotFoundError(
+            "Expected the directory of a finished run, or an encoder.keras. "
+            f"Received: {path}, where there is no {file.name}"
+        )
+    return file
 
 
 def described(model: tf.keras.Model, about: dict[str, Any]) -> ImageEncoder:

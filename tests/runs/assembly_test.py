@@ -64,6 +64,33 @@ def test_a_sampler_may_be_somebody_elses_if_it_is_one():
         runs.assemble(made)
 
 
+def test_views_of_two_shapes_are_refused_unless_the_network_takes_both():
+    made = recipe()
+    smaller = functools.partial(Cut, size=6)
+    uneven = dataclasses.replace(made, data=dataclasses.replace(made.data, evaluation_view=smaller))
+    with pytest.raises(ValueError, match=r"\(8, 8, 1\) of Plain, \(6, 6, 1\) of Cut"):
+        runs.assemble(uneven)
+    model = dataclasses.replace(made.model, encoder=_of_any_size)
+    runs.assemble(dataclasses.replace(uneven, model=model))
+
+
+def _of_any_size(input_shape):
+    layers = [tf.keras.layers.Conv2D(4, 3), tf.keras.layers.GlobalAveragePooling2D()]
+    return tf.keras.Sequential([tf.keras.Input((None, None, 1)), *layers])
+
+
+class Cut:
+    """A view of pixels in memory: a corner of them."""
+
+    reads_files = False
+
+    def __init__(self, size):
+        self.size = size
+
+    def __call__(self, images, seeds):
+        return images[:, : self.size, : self.size]
+
+
 def test_a_run_is_assembled_fitted_and_written(tmp_path, op_determinism):
     gin.clear_config()
     run = runs.assemble(recipe(callbacks=(Seen,)), tmp_path)

@@ -104,6 +104,14 @@ def test_views_of_another_size_are_refused(network, photos, tmp_path):
         features.store(tmp_path / "f", network, {"": photos.test}, 2, view, progress=False)
 
 
+def test_a_head_that_is_not_there_is_missed_by_its_own_name(network, photos, tmp_path):
+    features.store(tmp_path / "features", network, {"train": photos.test}, progress=False)
+    (tmp_path / "unfinished").mkdir()
+    for place in (tmp_path / "unfinished", tmp_path / "nowhere"):
+        with pytest.raises(FileNotFoundError, match=f"directory of a finished run.*{place.name}"):
+            features.with_head(tmp_path / "features", place)
+
+
 def test_a_head_of_another_networks_features_is_refused(network, photos, tmp_path):
     features.store(tmp_path / "f", network, {"": photos.test}, progress=False)
     head = tf.keras.Sequential(

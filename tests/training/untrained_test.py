@@ -168,7 +168,7 @@ def test_an_alarm_sounds_below_the_untrained_score_only():
 
 
 def test_a_baseline_is_no_finished_run_and_training_goes_on_from_it(tmp_path):
-    run_dir = tmp_path / "run"
+    run_dir = tmp_path / "one run"
     bindings = [*SHORT, "train.tensorboard = False"]
     before = experiment(run_dir, bindings=bindings).baseline()
     assert before == json.loads((run_dir / "results.json").read_text())
@@ -195,6 +195,7 @@ def test_a_baseline_is_no_finished_run_and_training_goes_on_from_it(tmp_path):
     assert training.Experiment(run_dir).is_finished
     assert training.Experiment(run_dir).baseline() == results  # Shown, not written over.
     lines = "\n".join(training.terminal.closing(run, results))
+    assert f"\n  ccpdml report '{run_dir}'\n" in lines  # As a shell takes it.
     assert re.search(r"\n  untrained .* 100.0 .*\n  difference .* -", lines)
     (row, *_) = training.history.read_history(run_dir / "logs" / "history.jsonl")
     assert row["val_untrained_map_at_r"] == known["validation"]["map_at_r"]
