@@ -36,7 +36,11 @@ flags.DEFINE_integer(
 flags.DEFINE_integer(
     "version", None, "Folder below saved_model/, for TensorFlow Serving.", lower_bound=1
 )
-flags.DEFINE_float("tolerance", None, "Largest difference allowed. Default: 1e-5; 1e-4 converted.")
+flags.DEFINE_float(
+    "tolerance",
+    None,
+    "Largest difference allowed. Default: 1e-5; 1e-4 converted, 2e-2 of a network in 16 bits.",
+)
 
 
 def main(argv):

@@ -145,6 +145,8 @@ class GeneralizedMeanPooling(tf.keras.layers.Layer):
         """The same of symbolic `features`, with the power as it is now, in operations of Keras."""
         exponent = float(tf.convert_to_tensor(self.exponent))
         features = tf.keras.layers.Activation("linear", dtype="float32")(features)
+        # As tokens: LiteRT does not divide a map by its pooled one for any number of images.
+        features = tf.keras.layers.Reshape((-1, features.shape[-1]))(features)
         average, pool_highest = _layers_of_places(features, keepdims=True)
         features = compat.symbolic_maximum(features, self.LOWEST)
         highest = pool_highest(features)

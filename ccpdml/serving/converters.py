@@ -1,7 +1,7 @@
 """The network of an encoder in the formats of other programs.
 
 A converter is called `convert(model, path, inputs)`: it writes `path`, and returns what the written
-file makes of `inputs`, float32 [n, height, width, channels].
+file makes of `inputs`, float32 [n, height, width, channels]. The file computes in 32 bits.
 """
 
 import warnings
@@ -16,6 +16,7 @@ OPSET = 17  # Of ONNX; read by onnxruntime from 1.12 on.
 
 def to_tflite(model, path, inputs):
     """Writes a TFLite file; any number of images may be set as its batch."""
+    model = _in_float32(model)
     function, owner = _function(model), tf.Module()
     # The converter takes the variables of this module; those of a Keras 3 model it does not see.
     owner.weights = [compat.raw(variable) for variable in model.weights]
@@ -42,7 +43,7 @@ def to_onnx(model, path, inputs):
         ImportError: if one of the packages it needs is missing; says what to install.
     """
     onnx, tf2onnx, onnxruntime = _import_onnx()
-    function = _function(model)
+    function = _function(_in_float32(model))
     network, _ = tf2onnx.convert.from_function(
         function,
         input_signature=function.input_signature,
@@ -58,6 +59,29 @@ def to_onnx(model, path, inputs):
 
 
 CONVERTERS = {"onnx": to_onnx, "tflite": to_tflite}
+
+
+def computes_in_16_bits(model):
+    """Tells whether a layer of a model computes in bfloat16, which these formats do not know."""
+    return any(layer.compute_dtype == "bfloat16" for layer in compat.sublayers(model))
+
+
+def _in_float32(model):
+    """The model, or, if it computes in 16 bits, a copy of the same weights that does so in 32."""
+    if not computes_in_16_bits(model):
+        return model
+    copy = type(model).from_config(_of_float32(model.get_config()))
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def _of_float32(config):
+    """A configuration in which no layer computes in 16 bits, at any depth."""
+    if isinstance(config, dict):
+        return {name: _of_float32(value) for name, value in config.items()}
+    if isinstance(config, (list, tuple)):
+        return type(config)(map(_of_float32, config))
+    return "float32" if config == "mixed_bfloat16" else config
 
 
 def _function(model):

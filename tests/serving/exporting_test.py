@@ -143,6 +143,13 @@ def test_converted_transformers_are_the_encoder(tmp_path, name, pooling):
 
 
 @pytest.mark.parametrize("name", ["onnx", "tflite"])
+def test_a_generalized_mean_of_a_map_is_converted(tmp_path, name):
+    fixtures.make_run(tmp_path / "run", pooling=layers.GeneralizedMeanPooling)
+    encoder = serving.load_encoder(tmp_path / "run")
+    assert exported(name, encoder, tmp_path / "out") <= 1e-5
+
+
+@pytest.mark.parametrize("name", ["onnx", "tflite"])
 def test_an_embedding_of_zero_stays_one(tmp_path, name):
     if name == "onnx":
         pytest.importorskip("tf2onnx", exc_type=ImportError)
@@ -152,6 +159,21 @@ def test_an_embedding_of_zero_stays_one(tmp_path, name):
     images = np.ones([3, 16, 16, 3], np.float32)
     found = converters.CONVERTERS[name](encoder.model, tmp_path / "file", images)
     np.testing.assert_array_equal(found, np.zeros([3, 6]))
+
+
+@pytest.mark.parametrize("name", ["onnx", "tflite"])
+def test_a_network_in_16_bits_is_converted_to_one_in_32(tmp_path, name):
+    if name == "onnx":
+        pytest.importorskip("tf2onnx", exc_type=ImportError)
+    tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    fixtures.make_run(tmp_path / "run", pooling=layers.GeneralizedMeanPooling)
+    tf.keras.mixed_precision.set_global_policy("float32")
+    encoder = serving.load_encoder(tmp_path / "run")
+    assert converters.computes_in_16_bits(encoder.model)
+    (difference,) = serving.export(encoder, tmp_path / "out", [name]).values()
+    assert 0 < difference < exporting.TOLERANCE_OF_16_BITS
+    with pytest.raises(exporting.ExportError, match="tolerance"):
+        serving.export(encoder, tmp_path / "exact", [name], tolerance=1e-6)
 
 
 def test_what_differs_is_refused_and_leaves_nothing(encoder, tmp_path, monkeypatch):
