@@ -63,8 +63,8 @@ class WithSpare(tf.keras.layers.Layer):
 
 @pytest.mark.parametrize("prox_weight", [0.0, 0.05])
 def test_a_weight_that_has_no_part_in_the_loss_stays(prox_weight):
-    base = tiny.encoder()
-    network = tf.keras.Model(base.input, WithSpare()(base.output))
+    inputs = tf.keras.Input((tiny.SIZE,))
+    network = tf.keras.Model(inputs, WithSpare()(tiny.encoder()(inputs)))
     learner = training.MetricLearner(
         network, losses.BatchPairs(losses.TripletLoss()), prox_weight=prox_weight
     )
