@@ -115,7 +115,7 @@ def _of_size(backbone, input_shape, preset):
         for name in ("image_shape", "position_embedding_shape")
         if name in config and tuple(config[name]) != input_shape
     }
-    # KerasHub gives the part for images of a model of images and text the precision it was saved in.
+    # Of a model of images and text the part for images has the precision that it was saved in.
     policy = tf.keras.mixed_precision.global_policy()
     if backbone.dtype_policy.name != policy.name:
         sized["dtype"] = policy
