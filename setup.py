@@ -51,8 +51,14 @@ STACKS = {
         "tensorflow-addons": "==0.23.0",
     },
 }
-# ONNX files of a trained encoder.
-EXPORT = {"onnx": ">=1.16", "onnxruntime": ">=1.17", "tf2onnx": ">=1.16"}
+# ONNX files of a trained encoder, and LiteRT, which checks TFLite files. One version of LiteRT is
+# for both stacks: it runs what the converters of TF 2.15 and of TF 2.21 write.
+EXPORT = {
+    "ai-edge-litert": ">=2.3,<2.4",
+    "onnx": ">=1.16",
+    "onnxruntime": ">=1.17",
+    "tf2onnx": ">=1.16",
+}
 # Foundation models, on the default stack. It brings TensorFlow Text and tokenizers, about 270 MB.
 HUB = {"keras-hub": ">=0.32,<0.33"}
 EXTRAS = {

@@ -2,12 +2,16 @@
 
 import contextlib
 import importlib.metadata
+import importlib.util
 import inspect
 import types
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
+from absl import logging
 from tensorflow.python.ops import control_flow_util  # There is no public way to ask for XLA.
 
 KERAS_3 = "learning_rate" in inspect.signature(tf.keras.optimizers.Adam.update_step).parameters
@@ -139,6 +143,22 @@ def apply_summed_gradients(
         optimizer.apply_gradients(pairs)
     else:
         optimizer.apply_gradients(pairs, skip_gradients_aggregation=True)
+
+
+def tflite_interpreter(path: str | Path) -> Any:
+    """The interpreter of a TFLite file: LiteRT's own, or TensorFlow's where that is not installed.
+
+    LiteRT is what runs such files on devices; the extra `export` brings it. TensorFlow's, the same
+    program as of its release, is to leave TensorFlow.
+    """
+    if importlib.util.find_spec("ai_edge_litert") is not None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        return Interpreter(model_path=str(path))
+    logging.info("%s is checked with TensorFlow's interpreter: no ai-edge-litert installed", path)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*tf.lite.Interpreter is deprecated")
+        return tf.lite.Interpreter(model_path=str(path))
 
 
 def import_keras_hub() -> types.ModuleType:

@@ -4,8 +4,6 @@ A converter is called `convert(model, path, inputs)`: it writes `path`, and retu
 file makes of `inputs`, float32 [n, height, width, channels]. The file computes in 32 bits.
 """
 
-import warnings
-
 import numpy as np
 import tensorflow as tf
 
@@ -24,10 +22,7 @@ def to_tflite(model, path, inputs):
         [function.get_concrete_function()], owner
     )
     path.write_bytes(converter.convert())
-    with warnings.catch_warnings():
-        # TensorFlow announces that the interpreter will move to a package of its own.
-        warnings.filterwarnings("ignore", message=".*tf.lite.Interpreter is deprecated")
-        interpreter = tf.lite.Interpreter(model_path=str(path))
+    interpreter = compat.tflite_interpreter(path)
     (wanted,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
     interpreter.resize_tensor_input(wanted["index"], inputs.shape)
     interpreter.allocate_tensors()

@@ -1,9 +1,11 @@
 """Exports: loaded where this library is not, they give the library's embeddings."""
 
+import importlib.machinery
 import json
 import os
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -174,6 +176,29 @@ def test_a_network_in_16_bits_is_converted_to_one_in_32(tmp_path, name):
     assert 0 < difference < exporting.TOLERANCE_OF_16_BITS
     with pytest.raises(exporting.ExportError, match="tolerance"):
         serving.export(encoder, tmp_path / "exact", [name], tolerance=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
+def test_tflite_files_run_with_litert_where_it_is_installed(encoder, tmp_path, monkeypatch):
+    asked, images = [], np.ones([2, 16, 16, 3], np.float32)
+
+    class Interpreter(tf.lite.Interpreter):
+        def __init__(self, model_path):
+            asked.append(model_path)
+            super().__init__(model_path)
+
+    package = types.ModuleType("ai_edge_litert")
+    package.__spec__ = importlib.machinery.ModuleSpec("ai_edge_litert", None)
+    package.interpreter = types.ModuleType("ai_edge_litert.interpreter")
+    package.interpreter.Interpreter = Interpreter
+    monkeypatch.setitem(sys.modules, "ai_edge_litert", package)
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", package.interpreter)
+    found = converters.CONVERTERS["tflite"](encoder.model, tmp_path / "file", images)
+    assert asked == [str(tmp_path / "file")]
+    monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
+    again = converters.CONVERTERS["tflite"](encoder.model, tmp_path / "file", images)
+    assert len(asked) == 1
+    np.testing.assert_allclose(found, again, atol=1e-6)
 
 
 def test_what_differs_is_refused_and_leaves_nothing(encoder, tmp_path, monkeypatch):
