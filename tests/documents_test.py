@@ -6,6 +6,7 @@ modules among the Python blocks, are files, named in their first line.
 Training is cut short by bindings and flags that are added to the commands.
 """
 
+import contextlib
 import functools
 import inspect
 import itertools
@@ -17,6 +18,8 @@ import shutil
 import stat
 import subprocess
 import sys
+from pathlib import Path
+from unittest import mock
 
 import gin
 import pytest
@@ -78,9 +81,32 @@ def run_commands(block, folder):
             run_in_bash(block, line, folder)
             continue
         name = words[1].removeprefix("experiments/")
-        code, printed = programs.run_in(folder, name, *words[2:], *ADDED.get(name, ()))
+        with folds_in_this_process(name, words):
+            code, printed = programs.run_in(folder, name, *words[2:], *ADDED.get(name, ()))
         has_failed = code not in (None, 0)
         assert has_failed == bool(may_fail), f"{block}\n{line}\n{printed[-3000:]}{code}"
+
+
+@contextlib.contextmanager
+def folds_in_this_process(name, words):
+    """Has a cross-validation make its runs here; `cross_validate_test.py` has the processes."""
+    if name != "cross_validate.py" or "--dry_run" in words:
+        yield
+        return
+
+    def run(command):
+        flags = [word.removeprefix("--").partition("=")[::2] for word in command[2:]]
+        run_dirs, files, bindings = (
+            [value for flag, value in flags if flag == wanted]
+            for wanted in ("run_dir", "gin_file", "gin_bindings")
+        )
+        gin.clear_config()
+        config.load(files, bindings)
+        training.Experiment(Path(*run_dirs)).run()
+        return mock.Mock(wait=lambda: 0)
+
+    with mock.patch.object(subprocess, "Popen", run):
+        yield
 
 
 def run_in_bash(block, line, folder):
