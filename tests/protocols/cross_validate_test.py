@@ -70,36 +70,37 @@ def whole(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_killed_in_a_run_and_after_one_it_ends_with_the_same_bytes(whole, tmp_path):
-    first = tmp_path / "fold_0_repeat_0"
-    delays = random.Random(0)
-    for reached in (first / "logs" / "history.jsonl", first / "results.json"):
-        process = start(tmp_path, *SMALL)
-        wait_for(reached)
-        time.sleep(delays.uniform(0.0, 1.0))
-        assert process.poll() is None, process.communicate()[0]
-        kill(process)
+def test_killed_in_a_run_and_after_one_and_shared_out_it_ends_with_the_same_bytes(whole, tmp_path):
+    first, delays = tmp_path / "fold_0_repeat_0", random.Random(0)
+    process = start(tmp_path, *SMALL)
+    wait_until((first / "logs" / "history.jsonl").exists)
+    kill_after(delays.uniform(0.0, 1.0), process)
+
+    holder = (first / "run.lock").read_text()
+    process = start(tmp_path, *SMALL)
+    wait_until(lambda: (first / "run.lock").read_text() != holder)
+    both = [start(tmp_path, *SMALL)]  # Which takes what the one before it is not at.
+    wait_until((first / "results.json").exists)
+    kill_after(delays.uniform(0.0, 1.0), process)
     assert not (tmp_path / "results.json").exists()
-    code, printed = finish(start(tmp_path, *SMALL))
-    assert code == 0, printed
-    assert (tmp_path / "results.json").read_bytes() == (whole / "results.json").read_bytes()
 
-
-def wait_for(path):
-    deadline = time.monotonic() + 120
-    while not path.exists():
-        assert time.monotonic() < deadline, path
-        time.sleep(0.02)
-
-
-@pytest.mark.slow
-def test_a_second_process_takes_what_the_first_is_not_at(whole, tmp_path):
-    both = [start(tmp_path, *SMALL)]
-    wait_for(tmp_path / "fold_0_repeat_0" / "run.lock")
     both.append(start(tmp_path, *SMALL))
     for code, printed in map(finish, both):
         assert code == 0, printed
     assert (tmp_path / "results.json").read_bytes() == (whole / "results.json").read_bytes()
+
+
+def wait_until(holds):
+    deadline = time.monotonic() + 120
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def kill_after(seconds, process):
+    time.sleep(seconds)
+    assert process.poll() is None, process.communicate()[0]
+    kill(process)
 
 
 def test_results_hold_both_kinds_of_score_and_every_run(whole):
