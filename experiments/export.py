@@ -4,7 +4,8 @@ ccpdml export --encoder=runs/folder_ms --output=exported --gallery=photos.npz
 ccpdml export --encoder=runs/features_ms --features=features --format=keras --output=whole
 
 exported/saved_model takes the bytes of image files: the signature "serving_default" gives their
-embeddings, "search" the nearest images of the gallery. encoder.onnx and encoder.tflite take
+embeddings, "search" the nearest images of the gallery, "match" (--threshold) the class of the
+nearest or "unknown". encoder.onnx and encoder.tflite take
 preprocessed images; encoder.json says how these are made. encoder.keras is for this library.
 """
 
@@ -33,6 +34,11 @@ flags.DEFINE_integer(
     "Images that the search finds. Default: 10, or all of a smaller gallery.",
     lower_bound=1,
 )
+flags.DEFINE_string(
+    "threshold",
+    None,
+    'Distance or file of calibrate.py: the signature "match" gives the class or "unknown".',
+)
 flags.DEFINE_integer(
     "version", None, "Folder below saved_model/, for TensorFlow Serving.", lower_bound=1
 )
@@ -56,8 +62,10 @@ def main(argv):
         else:
             encoder = serving.load_encoder(FLAGS.encoder)
         gallery = serving.read_embeddings(FLAGS.gallery) if FLAGS.gallery else None
+        threshold = serving.threshold_of(FLAGS.threshold) if FLAGS.threshold else None
         differences = serving.export(
-            encoder, FLAGS.output, FLAGS.format, gallery, FLAGS.k, FLAGS.tolerance, FLAGS.version
+            *(encoder, FLAGS.output, FLAGS.format, gallery),
+            *(FLAGS.k, FLAGS.tolerance, FLAGS.version, threshold),
         )
     except (ValueError, OSError, ImportError) as error:
         raise SystemExit(f"ERROR: {error}") from None

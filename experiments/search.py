@@ -2,7 +2,9 @@
 
 ccpdml search --gallery=photos.npz --queries=photo.jpg --encoder=runs/folder_ms
 
-Queries that are embeddings themselves, --queries=photos.npz, need no --encoder.
+Queries that are embeddings themselves, --queries=photos.npz, need no --encoder. With --threshold,
+a distance or a file of calibrate.py, each query gets the class of its nearest image as its answer,
+or that it is unknown.
 """
 
 from pathlib import Path
@@ -25,6 +27,15 @@ flags.DEFINE_integer(
     None,
     "Images to find for each query. Default: 10, or all of a smaller gallery.",
     lower_bound=1,
+)
+flags.DEFINE_string(
+    "threshold",
+    None,
+    "Distance within which an image says what a query is, or a file of calibrate.py: its first "
+    "threshold, or thresholds.json@precision=0.95.",
+)
+flags.DEFINE_string(
+    "unknown", "unknown", "With --threshold: answer for a query without an image so near."
 )
 flags.DEFINE_string("output", "search.html", "The page; the table goes beside it as .csv.")
 flags.DEFINE_bool("overwrite", False, "Replace the page and the table if they are there.")
@@ -49,7 +60,11 @@ def main(argv):
         gallery = serving.read_embeddings(FLAGS.gallery)
         encoder = FLAGS.encoder and serving.load_encoder(FLAGS.encoder)
         queries = serving.embed_queries(FLAGS.queries, gallery, encoder, FLAGS.skip_unreadable)
-        results = serving.search(queries, gallery, FLAGS.k)
+        if FLAGS.threshold is None:
+            results = serving.search(queries, gallery, FLAGS.k)
+        else:
+            threshold = serving.threshold_of(FLAGS.threshold)
+            results = serving.match(queries, gallery, threshold, FLAGS.k, unknown=FLAGS.unknown)
         results.write_csv(table)
         results.write_page(page, FLAGS.max_queries)
     except (ValueError, OSError, ImportError) as error:

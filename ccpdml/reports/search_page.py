@@ -15,11 +15,12 @@ BELOW = (
     "Below each image: whether it is of the query's class (where that is known), the class, the "
     "distance of the embeddings, and the name of the file."
 )
+PALE = "Pale images are too far from the query to say what it is."
 THUMBNAIL_SIZE = 160  # Twice what is shown: screens of phones are fine.
 MARKS = {True: ("right", "✓", "of the query's class"), False: ("wrong", "✗", "of another class")}
 
 
-def write_page(path, queries, found, distances, right, remarks):
+def write_page(path, queries, found, distances, right, remarks, verdicts=None):
     """Writes a page that needs no other file: each query, and the images that it found.
 
     Args:
@@ -30,33 +31,40 @@ def write_page(path, queries, found, distances, right, remarks):
         distances: float [num_queries, k].
         right: masked bool [num_queries, k]; masked where it is not known.
         remarks: sentences to say first.
+        verdicts: (answer, whether it is that the query is unknown, whether each image is near
+            enough), str and bool [num_queries] and bool [num_queries, k]; None if nothing is asked.
     """
     _thumbnail.cache_clear()
-    sections = [
-        _section(
-            query, list(zip(*(side[i] for side in found), distances[i], right[i], strict=True))
-        )
-        for i, query in enumerate(zip(*queries, strict=True))
-    ]
-    said = [*remarks, BELOW]
+    sections = []
+    for i, query in enumerate(zip(*queries, strict=True)):
+        near = [True] * len(distances[i]) if verdicts is None else verdicts[2][i]
+        images = zip(*(side[i] for side in found), distances[i], right[i], near, strict=True)
+        answer = None if verdicts is None else (verdicts[0][i], verdicts[1][i])
+        sections.append(_section(query, list(images), answer))
+    said = [*remarks, BELOW] if verdicts is None else [*remarks, BELOW, PALE]
     body = [markup.element("h1", TITLE), markup.element("p", " ".join(said)), *sections]
     files.write_text(path, markup.document(TITLE, body, "search_page.css"))
 
 
-def _section(query, found):
-    """A query and its images; `found` holds (path, class name, file, distance, right)."""
+def _section(query, found, answer):
+    """A query and its images; `found` holds (path, class name, file, distance, right, near)."""
     path, name, file = query
     caption = markup.element("strong", name or "query") + _file_name(path)
+    if answer is not None:
+        said, is_unknown = answer
+        kind = "answer unknown" if is_unknown else "answer"
+        caption += markup.element("span", f"answer: {said or 'class not known'}", kind)
     items = "".join(map(_item, found))
     return f"<section>{_figure(path, file, caption)}<ol>{items}</ol></section>"
 
 
 def _item(image):
-    path, name, file, distance, right = image
+    path, name, file, distance, right, near = image
     # A masked value is neither True nor False.
     kind, mark, meaning = MARKS.get(right if right in (True, False) else None, ("", "", ""))
     sign = f'<span class="mark" title="{meaning}">{mark}</span> ' if mark else ""
     caption = markup.element("span", f"{distance:.3f}", "distance") + sign + html.escape(name)
+    kind = kind if near else f"{kind} far".strip()
     return f'<li class="{kind}">{_figure(path, file, caption + _file_name(path))}</li>'
 
 

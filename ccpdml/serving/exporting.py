@@ -10,10 +10,10 @@ import numpy as np
 import tensorflow as tf
 
 from ccpdml import files
-from ccpdml.serving import converters, description
+from ccpdml.serving import calibration, converters, description
 from ccpdml.serving.embeddings import Embeddings
 from ccpdml.serving.image_encoder import ImageEncoder, load_encoder
-from ccpdml.serving.service import SearchService, Service
+from ccpdml.serving.service import MatchService, SearchService, Service
 
 # What is made, and how far its embeddings may be from the library's. The networks of the last two
 # are rewritten for other programs, with other orders of summation.
@@ -34,6 +34,7 @@ def export(
     k: int | None = None,
     tolerance: float | None = None,
     version: int | None = None,
+    threshold: float | calibration.Thresholds | None = None,
 ) -> dict[str, Any]:
     """Exports an encoder and compares what came out with the encoder, on a few made-up images.
 
@@ -42,7 +43,8 @@ def export(
         directory: where to; neither it nor `<directory>.unchecked`, which is kept until the check
             is passed, may exist yet.
         formats: "saved_model" takes the bytes of image files; its signature "serving_default"
-            gives `embeddings`, and with a gallery its signature "search" the `k` nearest.
+            gives `embeddings`, and with a gallery its signature "search" the `k` nearest, with
+            a threshold "match" the class or "unknown".
             "onnx" and "tflite" take what `encoder.keras` takes: preprocessed images, float32
             [n, height, width, channels]; the `encoder.json` that is written with them says how
             these are made. "keras" is what `load_encoder` reads: of an encoder that is in no file
@@ -54,6 +56,8 @@ def export(
             which compute in 32 bits, `TOLERANCE_OF_16_BITS` if the encoder computes in 16.
         version: number of a folder for the SavedModel, `saved_model/<version>`, as TensorFlow
             Serving wants it; None writes it to `saved_model` itself.
+        threshold: of the signature "match", a distance or thresholds of the encoder, of which the
+            first counts; needs a gallery.
 
     Returns:
         Largest difference found, by format.
@@ -61,13 +65,13 @@ def export(
     Raises:
         ExportError: if a format cannot be made, or the embeddings are not the encoder's. Nothing
             is left then.
-        ValueError: if a format is not known, the gallery is another encoder's, or `k` or `version`
-            does not fit.
+        ValueError: if a format is not known, the gallery or the thresholds are another encoder's,
+            or `k`, `version` or `threshold` does not fit.
         FileExistsError: if one of the two directories is there already.
     """
     formats, directory = list(formats), Path(directory).expanduser()
-    _check(encoder, formats, gallery, version)
-    service = Service(encoder) if gallery is None else SearchService(encoder, gallery, k)
+    _check(encoder, formats, gallery, version, threshold)
+    service = _service(encoder, gallery, k, threshold)
     # The second is there if an export was killed, or is somebody else's.
     unchecked = directory.parent / f"{directory.name}.unchecked"
     files.refuse_existing(directory, unchecked)
@@ -88,7 +92,16 @@ def export(
     return differences
 
 
-def _check(encoder, formats, gallery, version):
+def _service(encoder, gallery, k, threshold):
+    """The content of the SavedModel."""
+    if gallery is None:
+        return Service(encoder)
+    if threshold is None:
+        return SearchService(encoder, gallery, k)
+    return MatchService(encoder, gallery, k, threshold)
+
+
+def _check(encoder, formats, gallery, version, threshold):
     unknown = sorted(set(formats) - TOLERANCES.keys())
     if unknown or not formats:
         raise ValueError(f"`formats` must be of {sorted(TOLERANCES)}. Received: {formats}")
@@ -97,6 +110,8 @@ def _check(encoder, formats, gallery, version):
             "`version` must be at least 1, and is for the format saved_model. "
             f"Received: {version=}, {formats=}"
         )
+    if gallery is None and threshold is not None:
+        raise ValueError(f"A threshold is for the search of a gallery. Received: {threshold=}")
     if gallery is None:
         return
     if "saved_model" not in formats:

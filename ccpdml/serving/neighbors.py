@@ -8,10 +8,10 @@ import numpy as np
 from absl import logging
 
 from ccpdml import metrics
-from ccpdml.serving import looking, sources
+from ccpdml.serving import calibration, looking, sources
 from ccpdml.serving.embeddings import Embeddings, read_embeddings
 from ccpdml.serving.image_encoder import ImageEncoder
-from ccpdml.serving.results import Results
+from ccpdml.serving.results import UNKNOWN, Results
 
 DEFAULT_K = 10
 
@@ -50,6 +50,54 @@ def search(queries: Embeddings, gallery: Embeddings, k: int | None = None) -> Re
     named = zip(queries.classes.tolist(), own.tolist(), strict=True)
     classes = np.array([name or known.get(file, "") for name, file in named])
     return Results(dataclasses.replace(queries, classes=classes), gallery, indices, distances)
+
+
+def match(
+    queries: Embeddings,
+    gallery: Embeddings,
+    threshold: float | calibration.Thresholds,
+    k: int | None = None,
+    votes: int = 1,
+    unknown: str = UNKNOWN,
+) -> Results:
+    """Tells of each query which class of the gallery it is of, or that it is of none.
+
+    It is of the class that most of its `votes` nearest images are of, those within the threshold
+    alone; of classes with as many, the nearer one. Where no image is within, it is unknown.
+
+    Args:
+        queries, gallery, k: as of `search`.
+        threshold: a distance, or thresholds of the same encoder, of which the first counts.
+        votes: images that are asked, int in 1..k.
+        unknown: answer where no image is near enough; no class of the gallery may have that name.
+
+    Returns:
+        The results of the search; `answers` holds the class of each query, "" where that of the
+        images near it is not known.
+
+    Raises:
+        ValueError: as of `search`; if the thresholds are another encoder's, or `votes` or `unknown`
+            does not fit.
+    """
+    distance = calibration.distance_of(threshold, gallery.info["encoder"])
+    refuse_class(unknown, gallery)
+    found = search(queries, gallery, k)
+    if not 1 <= votes <= found.indices.shape[1]:
+        raise ValueError(f"`votes` must be in 1..{found.indices.shape[1]}, `k`. Received: {votes=}")
+    return dataclasses.replace(found, threshold=distance, votes=votes, unknown=unknown)
+
+
+def refuse_class(unknown: str, gallery: Embeddings) -> None:
+    """Refuses a word for what is unknown that is empty or the name of a class.
+
+    Raises:
+        ValueError: naming it.
+    """
+    if not unknown or unknown in gallery.classes:
+        raise ValueError(
+            "The answer for what is unknown must be a word that is no class of the gallery "
+            f"(--unknown). Received: {unknown=}"
+        )
 
 
 def embed_queries(

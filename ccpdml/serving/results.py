@@ -1,5 +1,6 @@
 """Results of a search, as a table, a CSV file and a page."""
 
+import collections
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from ccpdml import files
 from ccpdml.reports import search_page, spreadsheets
 from ccpdml.serving.embeddings import Embeddings
 
+UNKNOWN = "unknown"
 COLUMNS = ("query", "query_class", "rank", "path", "class", "distance", "similarity", "right")
 
 
@@ -21,17 +23,41 @@ class Results:
         queries, gallery: `Embeddings` of both sides.
         indices: rows of the gallery, int64 [num_queries, k].
         distances: Euclidean, in the embeddings' unit, float32 [num_queries, k].
+        threshold: distance within which an image says what a query is; None: nothing is asked.
+        votes: of how many images, int in 1..k.
+        unknown: answer where none is within.
     """
 
     queries: Embeddings
     gallery: Embeddings
     indices: np.ndarray
     distances: np.ndarray
+    threshold: float | None = None
+    votes: int = 1
+    unknown: str = UNKNOWN
 
     @property
     def similarities(self) -> np.ndarray:
         """`1 - distance² / 2`, the cosine for embeddings of length 1; float32 [num_queries, k]."""
         return 1 - self.distances**2 / 2
+
+    @property
+    def within(self) -> np.ndarray:
+        """Found images within the threshold, bool [num_queries, k]; all where there is none."""
+        limit = np.inf if self.threshold is None else self.threshold
+        return self.distances <= np.float32(limit)
+
+    @property
+    def answers(self) -> np.ndarray:
+        """The class of each query, or `unknown`, by those within the threshold; str [n]."""
+        classes, within = self.gallery.classes[self.indices], self.within
+        votes = (classes[:, : self.votes], within[:, : self.votes])
+        return np.array([self._answer(*each) for each in zip(*votes, strict=True)], str)
+
+    def _answer(self, classes, within):
+        # The first of those with the most votes is the nearest.
+        counts = collections.Counter(classes[within].tolist())
+        return counts.most_common(1)[0][0] if counts else self.unknown
 
     @property
     def right(self) -> np.ma.MaskedArray:
@@ -40,7 +66,8 @@ class Results:
         return np.ma.array(found == wanted, mask=(found == "") | (wanted == ""))
 
     def rows(self) -> Iterator[tuple[object, ...]]:
-        """A tuple per found image, as `COLUMNS` names them."""
+        """A tuple per found image, as `COLUMNS` names them, and then the answer if one is asked."""
+        answers = self.answers.tolist()
         yes_or_no, similarities = np.ma.filled(self.right.astype(int), -1), self.similarities
         for i, found in enumerate(self.indices):
             for rank, j in enumerate(found):
@@ -53,15 +80,18 @@ class Results:
                     f"{self.distances[i, rank]:.6f}",
                     f"{similarities[i, rank]:.6f}",
                     ("no", "yes", "")[yes_or_no[i, rank]],
+                    *([] if self.threshold is None else [answers[i]]),
                 )
 
     def table(self, max_queries: int = 10) -> Iterator[str]:
         """Lines of text for people, of a few queries: of as many classes as there can be."""
         marks = np.ma.filled(self.right.astype(int), -1)
-        shown = in_turn(self.queries.classes, max_queries)
+        shown, answers = in_turn(self.queries.classes, max_queries), self.answers
         for i in shown:
             name = self.queries.classes[i]
-            yield _line(f"{self.queries.paths[i]} ({name})" if name else self.queries.paths[i])
+            answer = "" if self.threshold is None else f": {answers[i]}"
+            known = f" ({name})" if name else ""
+            yield _line(f"{self.queries.paths[i]}{known}{answer}")
             for rank, j in enumerate(self.indices[i]):
                 mark = ("✗", "✓", " ")[marks[i, rank]]
                 yield _line(
@@ -77,6 +107,9 @@ class Results:
         nearest = self.right[:, 0].compressed()
         queries = "1 query" if len(self.queries) == 1 else f"{len(self.queries)} queries"
         searched = f"{queries} among {len(self.gallery)} image{'s' * (len(self.gallery) != 1)}"
+        if self.threshold is not None:
+            unknown = int((~self.within[:, : self.votes].any(axis=1)).sum())
+            searched += f"; {unknown} unknown, without an image within {self.threshold:.4g}"
         if not len(nearest):
             return f"{searched}; their classes are not known."
         return (
@@ -86,7 +119,8 @@ class Results:
 
     def write_csv(self, path: str | Path) -> None:
         """Writes a row per found image."""
-        files.write_text(path, spreadsheets.comma_separated(COLUMNS, self.rows()))
+        columns = COLUMNS if self.threshold is None else (*COLUMNS, "answer")
+        files.write_text(path, spreadsheets.comma_separated(columns, self.rows()))
 
     def write_page(self, path: str | Path, max_queries: int = 100) -> None:
         """Writes an HTML page with the pictures in it.
@@ -104,7 +138,13 @@ class Results:
             self.distances[shown],
             self.right[shown],
             [self.summary(), self._say_shown(shown)],
+            None if self.threshold is None else self._verdicts(shown),
         )
+
+    def _verdicts(self, shown):
+        """Answers of some queries, whether they are unknown, and which images are near enough."""
+        answers, within = self.answers[shown], self.within[shown]
+        return answers, answers == self.unknown, within
 
     def _say_shown(self, shown):
         """Says in a sentence which queries are shown."""

@@ -7,9 +7,10 @@ import numpy as np
 import tensorflow as tf
 
 from ccpdml import compat
-from ccpdml.serving import neighbors
+from ccpdml.serving import calibration, neighbors
 from ccpdml.serving.embeddings import Embeddings
 from ccpdml.serving.image_encoder import ImageEncoder
+from ccpdml.serving.results import UNKNOWN
 
 _IMAGES = tf.TensorSpec([None], tf.string, name="images")
 
@@ -114,7 +115,7 @@ class SearchService(Service):
             empty and NaN.
         """
         embeddings, valid = self._embed(images)
-        indices, squared = self._nearest(embeddings)
+        indices, squared = self._nearest(embeddings, self.k)
         found = {
             "indices": (indices, -1),
             "paths": (tf.gather(self.paths, indices), ""),
@@ -125,22 +126,77 @@ class SearchService(Service):
         known = {name: tf.where(valid[:, None], *pair) for name, pair in found.items()}
         return known | {"valid": valid}
 
-    def _nearest(self, embeddings):
-        """Indices int32 and squared distances float64 of the nearest, [n, k] each.
+    def _nearest(self, embeddings, k):
+        """Indices int32 and squared distances float64 of the `k` nearest, [n, k] each.
 
         Products in float32 choose more candidates than are wanted; differences in float64 put
         those in order, so that rounding does not swap neighbors.
         """
         lengths = tf.reduce_sum(self.gallery**2, axis=-1)
         scores = 2.0 * tf.matmul(embeddings, self.gallery, transpose_b=True) - lengths
-        num_candidates = min(2 * self.k + 16, self.gallery.shape[0])
+        num_candidates = min(2 * k + 16, self.gallery.shape[0])
         candidates = tf.sort(tf.math.top_k(scores, num_candidates).indices)
         rows = tf.cast(tf.gather(self.gallery, candidates), tf.float64)
         offsets = rows - tf.cast(embeddings, tf.float64)[:, None]
         squared = tf.reduce_sum(offsets**2, axis=-1)
-        order = tf.argsort(squared, stable=True)[:, : self.k]
+        order = tf.argsort(squared, stable=True)[:, :k]
         indices = tf.gather(candidates, order, batch_dims=1)
         return indices, tf.gather(squared, order, batch_dims=1)
+
+
+class MatchService(SearchService):
+    """An encoder, and a gallery that says what images are, or that they are unknown.
+
+    Args:
+        encoder, gallery, k: as of `SearchService`.
+        threshold: distance within which the nearest image says what a query is, or thresholds of
+            the encoder, of which the first counts.
+
+    Raises:
+        ValueError: as of `SearchService`; if the thresholds are another encoder's, or a class of
+            the gallery is called "unknown".
+    """
+
+    def __init__(
+        self,
+        encoder: ImageEncoder,
+        gallery: Embeddings,
+        k: int | None,
+        threshold: float | calibration.Thresholds,
+    ):
+        super().__init__(encoder, gallery, k)
+        distance = calibration.distance_of(threshold, encoder.info)
+        self.threshold = tf.constant(distance, tf.float32)
+        neighbors.refuse_class(UNKNOWN, gallery)
+
+    def signatures(self) -> dict[str, Any]:
+        return super().signatures() | {"match": self.match}
+
+    @tf.function(input_signature=[_IMAGES])
+    def match(self, images):
+        """Bytes of image files, string [n] -> the class of each, or that it is unknown.
+
+        Returns:
+            Dict of [n]: `classes` string, that of the nearest image of the gallery if it is within
+            the threshold, else "unknown"; that image as `indices` int32, `paths` string and
+            `distances` float32; `known`, bool, whether it is within; `valid`, bool, whether an
+            image could be decoded. Of one that could not these are empty, -1, NaN and false. And
+            `threshold`, float32 [].
+        """
+        embeddings, valid = self._embed(images)
+        indices, squared = (each[:, 0] for each in self._nearest(embeddings, 1))
+        distances = tf.cast(tf.sqrt(squared), tf.float32)
+        known = valid & (distances <= self.threshold)
+        classes = tf.where(known, tf.gather(self.classes, indices), UNKNOWN)
+        return {
+            "classes": tf.where(valid, classes, ""),
+            "indices": tf.where(valid, indices, -1),
+            "paths": tf.where(valid, tf.gather(self.paths, indices), ""),
+            "distances": tf.where(valid, distances, np.nan),
+            "known": known,
+            "valid": valid,
+            "threshold": tf.identity(self.threshold),
+        }
 
 
 def _texts(array):

@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ccpdml.reports import comparisons, figures, gallery, life_cycle, sheet, style
+from ccpdml import metrics
+from ccpdml.reports import (
+    comparisons,
+    figures,
+    gallery,
+    life_cycle,
+    sheet,
+    style,
+    threshold_figure,
+)
 
 
 def history(num_rows, reinitialized=()):
@@ -327,3 +336,14 @@ def test_figures_say_how_many_instances_they_leave_out(tmp_path, canvases, monke
     figures.learning_curve(history(50, range(1, 50)), tmp_path / "curve.png")
     (top,) = canvases[1].axes[0].child_axes
     assert "49 of them, some without their number" in top.get_xlabel()
+
+
+def test_the_figure_of_thresholds_marks_them(tmp_path):
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 12
+    points = rng.normal(size=(12, 4))[labels] + 0.3 * rng.normal(size=(60, 4))
+    drawn = (metrics.curve(points, labels), metrics.open_set(points, labels))
+    threshold_figure.draw(*drawn, [], tmp_path / "plain.png")
+    threshold_figure.draw(*drawn, [("best_f1", 1.0)], tmp_path / "marked.png")
+    assert (tmp_path / "plain.png").read_bytes() != (tmp_path / "marked.png").read_bytes()
+    assert {rgb(style.VERMILION), rgb(style.BLUE)} <= colors_of(tmp_path / "marked.png")
