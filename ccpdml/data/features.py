@@ -33,7 +33,7 @@ def read(root: str | Path | None = None) -> source.Source:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is not as described, or a vector is not finite.
+        ValueError: if it is not as described, a vector is not finite, or its class is not known.
     """
     place = benchmark.data_root(root)
     place = place / DEFAULT_FILE if (place / DEFAULT_FILE).is_file() else place
@@ -134,9 +134,21 @@ def _check(place, found):
         )
     if not isinstance(vectors, stored.StoredVectors):  # Those are checked where they are mapped.
         stored.check_finite(place, vectors)
+    _check_labels(place, found["labels"])
     odd = sorted(set(found.get("split", np.array([])).tolist()) - set(SPLITS))
     if odd:
         raise ValueError(f"{place}: expected split to be one of {SPLITS}. Received: {odd[0]!r}")
+
+
+def _check_labels(place, labels):
+    """Raises ValueError at a vector whose class is not known: it would be in a class of its own."""
+    is_text = labels.dtype.kind in "SU"
+    rows = np.flatnonzero(labels == labels.dtype.type() if is_text else labels != labels)
+    if len(rows):
+        raise ValueError(
+            f"{place}: expected a class for each vector; leave the others out. Received: "
+            f"{len(rows)} without (an empty text, or nan), first in row {rows[0]}"
+        )
 
 
 def _set(vectors, labels, names, rows):

@@ -115,6 +115,14 @@ def test_training_takes_any_stored_view_and_evaluation_the_first(tmp_path):
         ({"features-0": np.full_like(VECTORS, np.inf), "labels": LABELS}, "row 0"),
         ({"features-0": VECTORS, "labels": LABELS[1:]}, "a label"),
         ({"features-0": VECTORS.astype(int), "labels": LABELS}, "floats"),
+        (
+            {"features-0": VECTORS, "labels": np.where(np.arange(24) > 21, np.nan, LABELS)},
+            "2 without .*row 22",
+        ),
+        (
+            {"features-0": VECTORS, "labels": np.where(LABELS == LABELS[0], "", "a")},
+            "a class for each.*row 0",
+        ),
     ],
 )
 def test_a_folder_that_is_not_as_described_is_refused(tmp_path, arrays, message):
