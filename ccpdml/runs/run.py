@@ -92,7 +92,14 @@ class Run:
         Call it before `train`; called by all workers.
         """
         name = training.UntrainedEvaluation.__name__
-        return self.outer[name].measure(self.learner) if name in self.outer else None
+        if name not in self.outer:
+            return None
+        return self.outer[name].measure(self.learner, goes_on=self._goes_on)
+
+    @property
+    def _goes_on(self):
+        """Tells whether the run directory has weights that will be put back."""
+        return bool(self.run_dir) and any((self.run_dir / "checkpoints").glob("ckpt-*.index"))
 
     def _history(self, told):
         """A row per evaluation: of the whole run where it was kept, else of this session."""

@@ -186,9 +186,10 @@ def test_a_baseline_is_no_finished_run_and_training_goes_on_from_it(tmp_path):
     # A run that was killed does not measure again: it takes what is written.
     path = run_dir / "logs" / "untrained.json"
     known = json.loads(path.read_text())
+    weights = known.pop("weights")
     assert known == before["untrained"]
     known["test"]["map_at_r"] = 1.0
-    path.write_text(json.dumps(known))
+    path.write_text(json.dumps(known | {"weights": weights}))
     results = run.run()
     assert results["untrained"] == known
     assert any("Worse than not training: MAP@R of the test" in a for a in results["alarms"])
@@ -199,6 +200,24 @@ def test_a_baseline_is_no_finished_run_and_training_goes_on_from_it(tmp_path):
     assert re.search(r"\n  untrained .* 100.0 .*\n  difference .* -", lines)
     (row, *_) = training.history.read_history(run_dir / "logs" / "history.jsonl")
     assert row["val_untrained_map_at_r"] == known["validation"]["map_at_r"]
+
+
+def test_scores_of_other_weights_are_measured_anew_unless_the_run_goes_on(tmp_path):
+    path = tmp_path / "untrained.json"
+    evaluation = training.RetrievalEvaluation(images())
+
+    def measured(seed, **kwargs):
+        tf.keras.utils.set_random_seed(seed)
+        encoder = models.build_encoder((8, 8, 1), network, embedding_size=3)
+        callback = training.UntrainedEvaluation({"validation": evaluation}, path)
+        return callback.measure(learner(encoder, preprocess=models.scale_to_unit_range), **kwargs)
+
+    first = measured(0)
+    path.write_text(path.read_text().replace("the pooled", "read: the pooled"))
+    assert measured(0)["measured"].startswith("read")
+    assert measured(1, goes_on=True)["measured"].startswith("read")
+    assert measured(1)["measured"] == first["measured"]
+    assert measured(1) != first
 
 
 def test_it_can_be_left_out_and_old_runs_stay_what_they_were(tmp_path):

@@ -17,6 +17,7 @@ from ccpdml.training.callbacks.evaluation import RetrievalEvaluation
 from ccpdml.training.callbacks.outer_callback import OuterCallback, Stage
 
 FILE_NAME = "untrained.json"
+_WEIGHTS = "weights"  # In the file, the fingerprint of those that were scored.
 
 
 class UntrainedEvaluation(OuterCallback):
@@ -52,18 +53,21 @@ class UntrainedEvaluation(OuterCallback):
         self.scores: dict[str, Any] | None = None
         self.best: float | None = None
 
-    def measure(self, learner: tf.keras.Model) -> dict[str, Any] | None:
+    def measure(self, learner: tf.keras.Model, goes_on: bool = False) -> dict[str, Any] | None:
         """Returns `scores`, measured now unless they are known; called by all workers.
 
         Args:
             learner: a compiled `MetricLearner` before its first step; of another, whose scores are
                 in no file, nothing can be said any more.
+            goes_on: whether it will be given the weights of a run that stopped, which are not
+                those that the scores are of. Otherwise scores of other weights, such as of a
+                preset that has changed, are measured anew.
 
         Raises:
             ValueError: if the file is damaged.
         """
         strategy = learner.distribute_strategy
-        self.scores = self.scores or self._read()
+        self.scores = self.scores or self._known(learner, goes_on)
         # Measuring takes all workers, and some may see a file of the first one late.
         if replicas.any_worker(self.scores is None, strategy):
             if int(tf.convert_to_tensor(learner.optimizer.iterations)):
@@ -72,9 +76,22 @@ class UntrainedEvaluation(OuterCallback):
                 )
                 return None
             self.scores = self._measured(learner)
-            if self.path is not None and strategies.is_chief(strategy):
-                files.write_text(self.path, json.dumps(self.scores, indent=1) + "\n")
         return self.scores
+
+    def _known(self, learner, goes_on):
+        """The scores that the file keeps, if they are of this learner."""
+        text = self.path.read_text(errors="replace") if self.path and self.path.exists() else None
+        scores, weights = (None, None) if text is None else self._parsed(text)
+        if weights is None or goes_on or int(tf.convert_to_tensor(learner.optimizer.iterations)):
+            return scores
+        if weights == untrained.fingerprint(untrained.of(learner)[0]):
+            return scores
+        logging.warning(
+            "%s has the scores of other weights than this run begins with: the file or preset that "
+            "they come from has changed. They are measured anew.",
+            self.path,
+        )
+        return None
 
     def _measured(self, learner):
         model, measured = untrained.of(learner)
@@ -85,16 +102,17 @@ class UntrainedEvaluation(OuterCallback):
             logging.info(
                 "Before training, %s classes: %s, by %s", part, _told(scores[part]), measured
             )
+        if self.path is not None and strategies.is_chief(learner.distribute_strategy):
+            kept = scores | {_WEIGHTS: untrained.fingerprint(model)}
+            files.write_text(self.path, json.dumps(kept, indent=1) + "\n")
         return scores
 
-    def _read(self):
-        if self.path is None or not self.path.exists():
-            return None
-        text = self.path.read_text(errors="replace")
+    def _parsed(self, text):
+        """Scores and the fingerprint of the weights that they are of; None if it is not told."""
         try:
-            scores = json.loads(text)
-            parts = {part: scores[part] for part in self.evaluations}
-            return {"measured": str(scores["measured"])} | {k: dict(v) for k, v in parts.items()}
+            kept = json.loads(text)
+            parts = {part: dict(kept[part]) for part in self.evaluations}
+            return {"measured": str(kept["measured"])} | parts, kept.get(_WEIGHTS)
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(
                 f"{self.path}: expected the scores before training, as this program wrote them. "
