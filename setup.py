@@ -61,17 +61,21 @@ EXPORT = {
 }
 # Foundation models, on the default stack. It brings TensorFlow Text and tokenizers, about 270 MB.
 HUB = {"keras-hub": ">=0.32,<0.33"}
+# Approximate indices of embeddings.
+INDEX = {"faiss-cpu": ">=1.9", "usearch": ">=2.16"}
 EXTRAS = {
     "addons": STACKS["addons"],
     "export": EXPORT,
     # Encoders on the Hugging Face Hub; Keras 3 only.
     "huggingface": {"huggingface_hub": ">=0.23"},
     "hub": HUB,
+    "index": INDEX,
     # TF 2.21 with Keras 2 (TF_USE_LEGACY_KERAS=1).
     "legacy": {"tensorflow": "==2.21.*", "tf-keras": "==2.21.*"},
     # pytest-xdist: two workers, two cores. setuptools: builds the wheel that the tests inspect.
     "dev": {
         **EXPORT,
+        **INDEX,
         "mypy": ">=2.4,<2.5",
         "pytest": ">=8.0",
         "pytest-xdist": ">=3.5",

@@ -1,6 +1,6 @@
 """A trained encoder in use: embed image files, search among them, export."""
 
-from ccpdml.serving import features, hugging_face
+from ccpdml.serving import features, hugging_face, indices
 from ccpdml.serving.calibration import (
     OperatingPoint,
     Thresholds,
@@ -39,6 +39,7 @@ __all__ = [
     "features",
     "find_images",
     "hugging_face",
+    "indices",
     "load_encoder",
     "match",
     "read_embeddings",
