@@ -34,16 +34,13 @@ def main(argv):
     from ccpdml import serving  # after the flags: --help need not wait for TensorFlow
 
     try:
-        if FLAGS.code_bytes is not None and FLAGS.kind != "faiss_ivf_pq":
-            raise ValueError("--code_bytes goes with --kind=faiss_ivf_pq.")
-        options = {} if FLAGS.code_bytes is None else {"code_bytes": FLAGS.code_bytes}
         report = serving.indices.build(
             serving.read_embeddings(FLAGS.gallery),
             FLAGS.output,
             FLAGS.kind,
             FLAGS.recall,
             FLAGS.queries,
-            **options,
+            FLAGS.code_bytes,
         )
     except (ValueError, OSError, ImportError) as error:
         raise SystemExit(f"ERROR: {error}") from None

@@ -34,8 +34,9 @@ class Index(Protocol):
 class FaissHnsw:
     """Graph of neighbors (HNSW) of faiss: quick and near to exact; holds all vectors in memory."""
 
-    file_name, setting = "index.faiss", "efSearch"
-    values = tuple(2**power for power in range(4, 12))
+    file_name: str = "index.faiss"
+    setting: str = "efSearch"
+    values: Sequence[int] = tuple(2**power for power in range(4, 12))
 
     def __init__(self, embeddings: np.ndarray):
         self.embeddings = embeddings
@@ -69,7 +70,9 @@ class FaissIvfPq:
             divide dim.
     """
 
-    file_name, setting = "index.faiss", "nprobe"
+    file_name: str = "index.faiss"
+    setting: str = "nprobe"
+    values: Sequence[int]
 
     def __init__(self, embeddings: np.ndarray, code_bytes: int | None = None):
         num_vectors, dim = embeddings.shape
@@ -102,8 +105,9 @@ class FaissIvfPq:
 class Usearch:
     """Graph of neighbors (HNSW) of usearch, whose file can be searched without being loaded."""
 
-    file_name, setting = "index.usearch", "expansion_search"
-    values = FaissHnsw.values
+    file_name: str = "index.usearch"
+    setting: str = "expansion_search"
+    values: Sequence[int] = FaissHnsw.values
 
     def __init__(self, embeddings: np.ndarray):
         self.embeddings = embeddings

@@ -5,7 +5,6 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +21,7 @@ _REPEATS = 3  # Of the search that is timed.
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """What an index finds with one value of its setting.
+    """Measures of an index with one value of its setting.
 
     Attributes:
         value: of the setting.
@@ -39,7 +38,7 @@ class Measured:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What an index is worth beside the exact search.
+    """Measures of an index beside the exact search.
 
     Attributes:
         kind: key of `KINDS`.
@@ -96,7 +95,7 @@ def build(
     kind: str = "faiss_hnsw",
     recall: float = 0.95,
     num_queries: int = 1000,
-    **options: Any,
+    code_bytes: int | None = None,
 ) -> Report:
     """Makes an approximate index of embeddings, tuned until it finds what is wanted.
 
@@ -109,23 +108,15 @@ def build(
         kind: key of `KINDS`; needs `pip install 'ccpdml[index]'`.
         recall: wanted share of the 10 nearest, in (0, 1].
         num_queries: to measure with, int of at least 1; all where the gallery has no more.
-        options: of the kind.
+        code_bytes: of each vector, int, for `faiss_ivf_pq` alone; see `index_kinds.FaissIvfPq`.
 
     Raises:
         FileExistsError: if the folder is there.
         ImportError: if the library is not installed.
         ValueError: if an argument is out of range, or the gallery too small.
     """
-    if kind not in KINDS:
-        raise ValueError(f"`kind` must be one of {', '.join(KINDS)}. Received: {kind=}")
-    if not 0 < recall <= 1:
-        raise ValueError(f"`recall` must be above 0 and at most 1. Received: {recall=}")
-    if num_queries < 1:
-        raise ValueError(f"`num_queries` must be at least 1. Received: {num_queries=}")
-    if len(gallery) <= max(RECALL_AT):
-        raise ValueError(
-            f"An index is for more than {max(RECALL_AT)} vectors. Received: {len(gallery)}"
-        )
+    _check(len(gallery), kind, recall, num_queries, code_bytes)
+    options = {} if code_bytes is None else {"code_bytes": code_bytes}
     files.refuse_existing(Path(folder))
     embeddings = np.ascontiguousarray(gallery.embeddings, np.float32)
     sample = np.random.default_rng(0).permutation(len(gallery))[:num_queries]
@@ -153,6 +144,21 @@ def build(
         text = json.dumps(dataclasses.asdict(report) | {"encoder": gallery.info["encoder"]})
         (made / "index.json").write_text(text + "\n")
     return report
+
+
+def _check(num_vectors, kind, recall, num_queries, code_bytes):
+    if kind not in KINDS:
+        raise ValueError(f"`kind` must be one of {', '.join(KINDS)}. Received: {kind=}")
+    if not 0 < recall <= 1:
+        raise ValueError(f"`recall` must be above 0 and at most 1. Received: {recall=}")
+    if num_queries < 1:
+        raise ValueError(f"`num_queries` must be at least 1. Received: {num_queries=}")
+    if num_vectors <= max(RECALL_AT):
+        raise ValueError(
+            f"An index is for more than {max(RECALL_AT)} vectors. Received: {num_vectors}"
+        )
+    if code_bytes is not None and kind != "faiss_ivf_pq":
+        raise ValueError(f"`code_bytes` goes with `faiss_ivf_pq`. Received: {kind=}")
 
 
 def _tune(index, truth, recall):
