@@ -23,7 +23,7 @@ DISTRIBUTIONS = {"PIL": "pillow", "absl": "absl-py", "gin": "gin-config", "sklea
 BROUGHT_ALONG = {"fontTools": "matplotlib", "h5py": "tensorflow", "keras": "tensorflow"}
 # Addons belong to one stack; torch and PML to a benchmark; the rest to the extras export and hub.
 OPTIONAL = {"tensorflow_addons", "torch", "pytorch_metric_learning", "onnx", "onnxruntime"}
-OPTIONAL |= {"tf2onnx", "keras_hub"}
+OPTIONAL |= {"tf2onnx", "keras_hub", "ai_edge_litert"}
 
 
 @pytest.fixture(scope="module")
