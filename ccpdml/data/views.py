@@ -116,14 +116,15 @@ class RandomShift:
 
 @gin.register
 class RandomResizedCrop:
-    """A random part of an image file, resized to `size` x `size` pixels and mirrored half the time.
+    """A random part of an image file, resized to `size` and mirrored half the time.
 
     The part is `tf.image.stateless_sample_distorted_bounding_box`'s. It is taken from the
     original image: areas and aspects are relative, so bringing the short side to 256 pixels first
     would change nothing but the time. Bilinear, without anti-aliasing, as the original.
 
     Args:
-        size: side of the view in pixels.
+        size: side of the view in pixels, or (height, width); images that are not square are
+            evaluated with `Resize`.
         area: smallest and largest area of the part, as shares of the image's.
         aspect: smallest and largest width / height of the part.
         mirror: whether to mirror.
@@ -138,7 +139,7 @@ class RandomResizedCrop:
     @checked
     def __init__(
         self,
-        size: Count = 227,
+        size: Count | tuple[Count, Count] = 227,
         area: tuple[Share, Share] = (0.16, 1.0),
         aspect: tuple[Positive, Positive] = (3 / 4, 4 / 3),
         mirror: bool = True,
@@ -148,7 +149,7 @@ class RandomResizedCrop:
                 "`area` must be (smallest, largest) in (0, 1] and `aspect` likewise above 0. "
                 f"Received: {area=}, {aspect=}"
             )
-        self.size = size
+        self.height, self.width = (size, size) if isinstance(size, int) else size
         self.area, self.aspect = tuple(area), tuple(aspect)
         self.mirror = mirror
 
@@ -171,7 +172,7 @@ class RandomResizedCrop:
         if self.mirror:
             # Before the resize and by `reverse`: a slice of stride -1 takes ten times as long.
             image = tf.cond(seed[0] % 2 == 0, lambda: tf.reverse(image, [1]), lambda: image)
-        return _to_uint8(tf.image.resize(image, [self.size, self.size]))
+        return _to_uint8(tf.image.resize(image, [self.height, self.width]))
 
 
 class _Fixed:

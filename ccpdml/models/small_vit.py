@@ -39,9 +39,10 @@ def small_vit(
     columns, rest_of_columns = divmod(input_shape[1], patch_size)
     if rest_of_rows or rest_of_columns or width % num_heads:
         raise ValueError(
-            "Height and width of the images must be multiples of `patch_size`, and `width` of "
-            f"`num_heads`. Received: input_shape={tuple(input_shape)}, {patch_size=}, {width=}, "
-            f"{num_heads=}"
+            "Height and width of the images must be multiples of `small_vit.patch_size`, and "
+            "`small_vit.width` of `small_vit.num_heads`: bind these, or for image files the sizes "
+            "of the views, such as `RandomResizedCrop.size` and `CenterCrop.size`. Received: "
+            f"input_shape={tuple(input_shape)}, {patch_size=}, {width=}, {num_heads=}"
         )
     keras = tf.keras.layers
     inputs = tf.keras.Input(input_shape)

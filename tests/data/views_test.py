@@ -137,10 +137,18 @@ def test_every_kind_of_file_gives_three_channels(ramp, tmp_path, mode, ending):
         assert image.dtype == tf.uint8
 
 
+def test_views_need_not_be_square(ramp):
+    path, seed = tf.constant(str(ramp / "ramp.png")), tf.constant([1, 2])
+    for view in (views.RandomResizedCrop((20, 30)), views.Resize(20, 30)):
+        assert view(path, seed).shape == (20, 30, 3)
+
+
 @pytest.mark.parametrize(
     ("view", "arguments"),
     [
         (views.RandomResizedCrop, {"size": 0}),
+        (views.RandomResizedCrop, {"size": (8, 0)}),
+        (views.RandomResizedCrop, {"size": (8, 8, 8)}),
         (views.RandomResizedCrop, {"area": (0.5, 0.2)}),
         (views.RandomResizedCrop, {"area": (0.5, 1.5)}),
         (views.RandomResizedCrop, {"aspect": (0, 1)}),

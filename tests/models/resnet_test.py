@@ -251,6 +251,19 @@ def test_half_precision_of_timm_becomes_weights(tmp_path, weights):
         weight_files.network_of({"conv1/kernel": np.zeros(1)})
 
 
+def test_a_whole_resnet_is_read_prefixed_and_in_bfloat16(tmp_path, weights):
+    halves = {f"module.{n}": (a.view(np.uint32) >> 16).astype("<u2") for n, a in weights.items()}
+    write_safetensors(tmp_path / "model.safetensors", halves, dtype="BF16")
+    found = import_weights.read(tmp_path / "model.safetensors")
+    model = models.resnet50_torch((32, 32, 3), weights=None)
+    weight_files.set_weights(model, found)
+    kernel = weights["layer4.2.conv3.weight"].transpose(2, 3, 1, 0)
+    np.testing.assert_allclose(model.get_layer("layer4_2_conv3").kernel, kernel, rtol=2**-7)
+    # A ResNet-18 or 34 has blocks of two convolutions.
+    with pytest.raises(ValueError, match=r"resnet50_torch needs layer1_0_conv3/kernel.*none"):
+        weight_files.set_weights(model, {k: v for k, v in found.items() if "conv3" not in k})
+
+
 def test_weights_that_do_not_fit_are_named():
     convolution = tf.keras.layers.Conv2D(2, 3, use_bias=False, name="conv")
     model = tf.keras.Sequential([tf.keras.Input((8, 8, 1)), convolution], name="net")
