@@ -11,4 +11,5 @@ def plain(array):
     if array.dtype != BFLOAT16:
         return array.copy()
     halves = array["upper_half_of_float32"].astype(np.uint32)
-    return np.asarray(halves << 16).view(np.float32)
+    # The type is said: of one number alone NumPy 1 makes a longer one.
+    return np.asarray(np.left_shift(halves, 16, dtype=np.uint32)).view(np.float32)
