@@ -79,6 +79,12 @@ def from_preset(
     return network
 
 
+def _name(preset):
+    """The last part of a preset as the name of a model, by which runs and cards tell it."""
+    last = preset.rstrip("/").rpartition("/")[2]
+    return re.sub(r"[^A-Za-z0-9.]+", "_", last).strip("._") or "from_preset"
+
+
 def _load(keras_hub, preset, load_weights):
     """The backbone of a preset, or its part for images, and the converter of images."""
     try:

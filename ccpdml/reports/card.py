@@ -97,7 +97,7 @@ def text(
         "Scores": _scores(run),
         "Intended use": [intended_use],
         "License": _licenses(licenses),
-        "How to load it": _loading(about, place),
+        "How to load it": _loading(run, about, place),
     }
     body = [f"# {title}", *_model(run, about)]
     for heading, lines in sections.items():
@@ -135,15 +135,22 @@ def _model(run, about) -> Iterator[str]:
     given = " x ".join(map(str, shape))
     what = f"vectors of {given}" if len(shape) == 1 else f"images of {given}"
     loss = f" on {ran.loss}" if ran.loss else ""
-    share = f" ({ran.trained_share} weights were trained)" if ran.trained_share else ""
     yield (
         f"An encoder from {what} to embeddings of {about.get('embedding_size', ran.dim)} numbers, "
-        f"trained with {ran.criterion}{loss}; its backbone is "
-        f"{ran.backbone or 'not told'}{share}. Embeddings are compared by their Euclidean "
-        f"distance, normalized by {about.get('normalization', 'nothing')} inside the encoder."
+        f"trained with {ran.criterion}{loss}; {_backbone(ran, about)}. Embeddings are compared "
+        f"by their Euclidean distance, normalized by {about.get('normalization', 'nothing')} "
+        "inside the encoder."
     )
     stack = ", ".join(f"{name} {v}" for name, v in run.results.get("versions", {}).items())
     yield f"Made with {stack or 'versions that are not told'}."
+
+
+def _backbone(ran, about):
+    if len(about["input_shape"]) == 1:
+        network = about.get("features_of")
+        return f"the vectors are features of {network or 'a network that is not told'}"
+    share = f" ({ran.trained_share} weights were trained)" if ran.trained_share else ""
+    return f"its backbone is {ran.backbone or 'not told'}{share}"
 
 
 def _data(run) -> Iterator[str]:
@@ -207,7 +214,7 @@ def _licenses(licenses) -> Iterator[str]:
         yield f"Of the weights that training began with: {licenses['backbone']}."
 
 
-def _loading(about, place) -> Iterator[str]:
+def _loading(run, about, place) -> Iterator[str]:
     shape = about["input_shape"]
     if len(shape) == 1:
         file = place if place.startswith("hf://") else f"{place}/encoder.keras"
@@ -215,6 +222,8 @@ def _loading(about, place) -> Iterator[str]:
     else:
         code = _OF_IMAGES.format(place=json.dumps(place))
     yield f"```python\n{code}```"
+    if "keras_hub" in run.results.get("versions", {}):
+        yield "It has layers of KerasHub, which must be installed: `pip install keras-hub`."
     if len(shape) > 1:
         yield (
             "`encoder.json` says how an image becomes the input, for programs that load the Keras "

@@ -1,6 +1,7 @@
 """Results in a run directory: the encoder, its scores, figures."""
 
 import dataclasses
+import importlib.metadata
 import json
 import platform
 from pathlib import Path
@@ -115,6 +116,12 @@ def _versions():
     }
 
 
+def _needed(encoder):
+    """Version of what an encoder has layers of, and is read with, beside Keras."""
+    rooms = {type(layer).__module__.partition(".")[0] for layer in compat.sublayers(encoder)}
+    return {"keras_hub": importlib.metadata.version("keras-hub")} if "keras_hub" in rooms else {}
+
+
 def of(finished: Finished) -> dict[str, Any]:
     """Content of `results.json`."""
     trained, splits = finished.trained, finished.splits
@@ -130,7 +137,7 @@ def of(finished: Finished) -> dict[str, Any]:
         "seed": ran.seed,
         "split": splits.info | {"data": finished.data},
         "selected_on": f"{finished.selected_on} classes",
-        "versions": _versions(),
+        "versions": _versions() | _needed(finished.trained.encoder),
         "wall_seconds": round(trained.seconds, 1),
     }
     if finished.validation is not None:

@@ -252,7 +252,22 @@ def test_a_run_file_trains_it_with_ccp(saved, tmp_path):
     results = training.Experiment(tmp_path / "run").run()
     assert 0 < results["test"]["map_at_r"] <= 1
     assert results["ran"]["backbone"] == folder.name
+    assert results["versions"]["keras_hub"] == keras_hub.__version__
+    assert results["ran"]["backbone"] == folder.name
     assert serving.load_encoder(tmp_path / "run").pixels_shape == (SIDE, SIDE, 3)
+
+
+@pytest.mark.parametrize(
+    ("preset", "name"),
+    [
+        ("dinov2_small", "dinov2_small"),
+        ("/models/dinov2 (small)/", "dinov2_small"),
+        ("hf://me/vit-b.16", "vit_b.16"),
+        ("/models/\u00fc", "from_preset"),
+    ],
+)
+def test_a_network_has_the_name_of_its_preset(preset, name):
+    assert hub._name(preset) == name
 
 
 def test_errors_name_what_to_do(saved, tmp_path, monkeypatch):

@@ -62,6 +62,18 @@ def test_a_head_on_features_is_loaded_by_keras(tmp_path):
     assert 'load_model("head/encoder.keras")' in told
     assert "What there was before training was not scored." in told
     assert "encoder.json" not in told
+    assert "the vectors are features of a network that is not told." in told
+    about = ENCODER | {"input_shape": [768], "features_of": "0123abcd"}
+    told = card.write(make_run(tmp_path / "known", about=about)).read_text()
+    assert "the vectors are features of 0123abcd." in told
+
+
+def test_a_reader_learns_that_kerashub_is_needed(tmp_path):
+    versions = {"keras": "3.15.1"}
+    plain = make_run(tmp_path / "plain", versions=versions)
+    of_hub = make_run(tmp_path / "of_hub", versions=versions | {"keras_hub": "0.32.0"})
+    assert "KerasHub" not in card.write(plain).read_text()
+    assert "pip install keras-hub" in card.write(of_hub).read_text()
 
 
 def test_what_cannot_have_a_card_is_refused(tmp_path):
