@@ -16,7 +16,6 @@ import numpy as np
 from absl import app, flags
 
 from ccpdml import data, serving
-from ccpdml.metrics import class_rates, pairs
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("gin_file", "gin/characters_ms.gin", "What is trained.")
@@ -64,14 +63,10 @@ def of_seed(seed):
     found = serving.calibrate_embeddings(
         embedded(encoder, splits.validation), rates, num_new_classes=splits.test.num_classes
     )
-    test = embedded(encoder, splits.test)
-    counts = class_rates.counts(
-        pairs.by_class(test.embeddings, test.classes), [point.distance for point in found.points]
-    )
-    for wanted, point, each in zip(FLAGS.rates, found.points, counts, strict=False):
-        measured = {name: rate.value for name, rate in class_rates.rates(each).items()}
-        interval, rate = point.rates["false_match_rate"], measured["false_match_rate"]
-        missed = measured["false_non_match_rate"]
+    measured = serving.calibration.measure(embedded(encoder, splits.test), found)
+    for wanted, point in zip(FLAGS.rates, found.points, strict=False):  # The last is best_f1.
+        interval, rates = point.rates["false_match_rate"], measured[point.name]
+        rate, missed = rates["false_match_rate"], rates["false_non_match_rate"]
         yield seed, wanted, point.distance, interval, rate, missed, rate in interval
 
 

@@ -94,6 +94,7 @@ def test_rates_that_pairs_cannot_tell_are_refused():
 @each_memory
 def test_matches_of_classes_are_those_of_all_pairs(memory):
     classes = pairs.by_class(POINTS, LABELS, memory)
+    assert all(32 * b.squared.size <= max(memory, 32 * 43) for b in pairs.blocks(classes))
     for threshold, counts in zip((0.9, 1.7), class_rates.counts(classes, (0.9, 1.7)), strict=True):
         matches = np.zeros((8, 8))
         for i, j in itertools.combinations(range(len(LABELS)), 2):
