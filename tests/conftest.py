@@ -106,6 +106,14 @@ def characters_drawn_once(draw_characters, monkeypatch):
 
 
 @pytest.fixture
+def without_figures(monkeypatch):
+    """Has runs draw none, which takes longer than to train for a few steps."""
+    from ccpdml.runs import pictures
+
+    monkeypatch.setattr(pictures, "draw", lambda finished, run_dir: None)
+
+
+@pytest.fixture
 def views_by_pillow(monkeypatch):
     """Has pipelines give files as Pillow resizes them, in place of their views.
 

@@ -14,6 +14,7 @@ from ccpdml.data import features as feature_reader
 from ccpdml.serving import features
 from tests import programs
 
+pytestmark = pytest.mark.usefixtures("without_figures")
 ROOT = pathlib.Path(__file__).parent.parent
 TYPEFACES = pathlib.Path(matplotlib.get_data_path()) / "fonts" / "ttf"
 SMALL = [

@@ -37,9 +37,8 @@ WHOLE = ("cub", "inshop", "folder_with_test")
 
 
 @pytest.fixture
-def in_short(monkeypatch, views_by_pillow):
+def in_short(views_by_pillow, without_figures):
     """Has a run compile and draw nothing, which takes longer than all else in it."""
-    monkeypatch.setattr(training.pictures, "draw", lambda finished, run_dir: None)
     tf.config.run_functions_eagerly(True)
     yield
     tf.config.run_functions_eagerly(False)

@@ -106,6 +106,7 @@ def test_keras_2_is_told_by_name():
         models.lora((8, 8, 3), vit)
 
 
+@pytest.mark.usefixtures("without_figures")
 @pytest.mark.skipif(not compat.KERAS_3, reason="Keras 2 has no LoRA")
 def test_a_stopped_run_ends_as_one_that_was_not(tmp_path, monkeypatch):
     bindings = [

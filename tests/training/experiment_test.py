@@ -68,6 +68,7 @@ def test_a_run_leaves_a_directory_that_describes_itself(finished):
     }
 
 
+@pytest.mark.usefixtures("without_figures")
 @pytest.mark.parametrize("file", ["digits_triplet_base", "digits_c2_proxies"])
 def test_baselines_run(tmp_path, file):
     bindings = [b for b in SHORT if "Proxy" not in b]
@@ -76,6 +77,7 @@ def test_baselines_run(tmp_path, file):
     assert not (tmp_path / "logs" / "tensorboard").exists()
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_selection_on_test_classes_is_asked_for_by_name_and_stamped(tmp_path):
     files = [ROOT / "gin" / "digits_ms.gin", ROOT / "gin" / "protocols" / "conventional.gin"]
     config.load(files, SHORT)
@@ -258,6 +260,7 @@ def test_another_configuration_cannot_take_over_a_run_directory(tmp_path):
         other.run()
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_a_run_that_stops_at_a_truncated_file_names_it_and_goes_on_without(tmp_path):
     rng = np.random.default_rng(0)
     for part, label in [*(("train", label) for label in range(4)), ("test", 0), ("test", 1)]:

@@ -41,7 +41,7 @@ def run_recipe(run_dir):
 
 
 @pytest.mark.slow
-def test_two_processes_train_as_one(tmp_path):
+def test_two_processes_train_as_one(tmp_path, without_figures):
     recipe = run_recipe(tmp_path / "two")
     assert recipe.returncode == 0, recipe.stderr
     assert (tmp_path / "two" / "results.json").exists()

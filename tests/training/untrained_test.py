@@ -167,6 +167,7 @@ def test_an_alarm_sounds_below_the_untrained_score_only():
     assert gains == {"map_at_r": 0.25}
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_a_baseline_is_no_finished_run_and_training_goes_on_from_it(tmp_path):
     run_dir = tmp_path / "one run"
     bindings = [*SHORT, "train.tensorboard = False"]
