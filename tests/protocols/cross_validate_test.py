@@ -25,7 +25,6 @@ SMALL = [
     "--gin_bindings=train.steps_per_loop = 5",
     "--gin_bindings=train.deterministic = True",
     "--gin_bindings=ProxyReinitialization.patience = 1",
-    "--gin_bindings=small_cnn.filters = (8,)",
 ]
 
 

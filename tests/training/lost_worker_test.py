@@ -14,7 +14,6 @@ BINDINGS = [
     "train.steps_per_loop = 5",
     "train.deterministic = True",
     "ProxyReinitialization.patience = 1",
-    "small_cnn.filters = (8,)",
     "small_cnn.batch_norm = False",
 ]
 

@@ -19,7 +19,6 @@ BINDINGS = [
     "train.evaluate_every = 30",
     "train.steps_per_loop = 5",
     "train.deterministic = True",
-    "small_cnn.filters = (8,)",
 ]
 
 
