@@ -39,6 +39,7 @@ def test_every_layout_gives_class_disjoint_parts_of_existing_images(miniature):
     assert not [path for part in parts for path in part.paths if "._" in path]
 
 
+@pytest.mark.usefixtures("views_by_pillow")
 def test_every_layout_pairs_images_with_their_class(miniature):
     name, root = miniature
     splits = load(name, root, num_folds=1)
