@@ -123,8 +123,7 @@ class RandomResizedCrop:
     would change nothing but the time. Bilinear, without anti-aliasing, as the original.
 
     Args:
-        size: side of the view in pixels, or (height, width); images that are not square are
-            evaluated with `Resize`.
+        size: side of the view in pixels, or (height, width).
         area: smallest and largest area of the part, as shares of the image's.
         aspect: smallest and largest width / height of the part.
         mirror: whether to mirror.
@@ -149,7 +148,7 @@ class RandomResizedCrop:
                 "`area` must be (smallest, largest) in (0, 1] and `aspect` likewise above 0. "
                 f"Received: {area=}, {aspect=}"
             )
-        self.height, self.width = (size, size) if isinstance(size, int) else size
+        self.height, self.width = _sides(size)
         self.area, self.aspect = tuple(area), tuple(aspect)
         self.mirror = mirror
 
@@ -192,31 +191,32 @@ class _Fixed:
 
 @gin.register
 class CenterCrop(_Fixed):
-    """The middle of an image file: short side to `short_side`, then `size` x `size` pixels.
+    """The middle of an image file: short side to `short_side`, then `size`.
 
     Bilinear, without anti-aliasing; black where the image is smaller than `size`.
 
     Args:
-        size: side of the view in pixels.
+        size: side of the view in pixels, or (height, width).
         short_side: what the shorter side of the image is resized to first, in pixels.
 
     Source: the evaluation view of the original implementation.
     """
 
     @checked
-    def __init__(self, size: Count = 227, short_side: Count = 256):
+    def __init__(self, size: Count | tuple[Count, Count] = 227, short_side: Count = 256):
         self.size, self.short_side = size, short_side
+        self.height, self.width = _sides(size)
 
     def of_bytes(self, contents: tf.Tensor) -> tf.Tensor:
-        """The view of the bytes of a file (scalar string), uint8 [size, size, 3]."""
+        """The view of the bytes of a file (scalar string), uint8 [height, width, 3]."""
         return _to_uint8(self.pixels(decoding.decode(contents)))
 
     def pixels(self, image: tf.Tensor) -> tf.Tensor:
-        """The view of uint8 [height, width, 3] before rounding, float32 [size, size, 3]."""
+        """The view of an image, uint8 of any size, before rounding: float32 [height, width, 3]."""
         shape = tf.shape(image)[:2]
         # In integers: int(side * short_side / short), without a float's rounding.
         resized = tf.image.resize(image, shape * self.short_side // tf.reduce_min(shape))
-        return tf.image.resize_with_crop_or_pad(resized, self.size, self.size)
+        return tf.image.resize_with_crop_or_pad(resized, self.height, self.width)
 
 
 @gin.register
@@ -243,6 +243,11 @@ class Resize(_Fixed):
         if self.channels == 1:
             image = tf.image.rgb_to_grayscale(image)
         return _to_uint8(tf.image.resize(image, [self.height, self.width], antialias=True))
+
+
+def _sides(size):
+    """Height and width that a size means."""
+    return (size, size) if isinstance(size, int) else tuple(size)
 
 
 def _to_uint8(pixels):

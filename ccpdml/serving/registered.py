@@ -27,14 +27,17 @@ class Parameter:
     Args:
         type: int, float or bool; a number written as 1 is a float as well.
         lowest, highest: range of the number, both included; not for bool.
+        or_pair: whether two such numbers may stand for it.
     """
 
     type: type
     lowest: float = 0
     highest: float = 1
+    or_pair: bool = False
 
     def __str__(self):
-        return "bool" if self.type is bool else f"{self.type.__name__} in {self._range}"
+        one = "bool" if self.type is bool else f"{self.type.__name__} in {self._range}"
+        return f"{one}, or two" if self.or_pair else one
 
     @property
     def _range(self):
@@ -42,6 +45,10 @@ class Parameter:
 
     def allows(self, value: object) -> bool:
         """Tells whether a value out of a file is of the type and in the range."""
+        if self.or_pair and isinstance(value, (list, tuple)):
+            return len(value) == 2 and all(
+                map(dataclasses.replace(self, or_pair=False).allows, value)
+            )
         types = (int, float) if self.type is float else (self.type,)
         if type(value) not in types or not isinstance(value, (int, float)):
             return False
@@ -219,10 +226,10 @@ def _numbers_of_center_crop(crop):
             "antialias": False,
         },
         "crop": {
-            "height": crop.size,
-            "width": crop.size,
-            "top": f"(height - {crop.size}) / 2, rounded toward 0",
-            "left": f"(width - {crop.size}) / 2, rounded toward 0",
+            "height": crop.height,
+            "width": crop.width,
+            "top": f"(height - {crop.height}) / 2, rounded toward 0",
+            "left": f"(width - {crop.width}) / 2, rounded toward 0",
             "outside_of_the_image": 0,
         },
         "round": "half to even, to uint8",
@@ -244,7 +251,10 @@ def _numbers_of_resize(resize):
 
 
 _SIDE = Parameter(int, 1, LARGEST_SIDE)
-register_view("CenterCrop", _numbers_of_center_crop, size=_SIDE, short_side=_SIDE)(views.CenterCrop)
+_SIDES = dataclasses.replace(_SIDE, or_pair=True)
+register_view("CenterCrop", _numbers_of_center_crop, size=_SIDES, short_side=_SIDE)(
+    views.CenterCrop
+)
 register_view(
     "Resize", _numbers_of_resize, height=_SIDE, width=_SIDE, channels=Parameter(int, 1, 3)
 )(views.Resize)

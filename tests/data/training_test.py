@@ -5,15 +5,13 @@ import pathlib
 import pytest
 import tensorflow as tf
 
-from ccpdml import config, training
+from ccpdml import config, serving, training
 from tests.data import miniatures
 
 GIN = pathlib.Path(__file__).parents[2] / "gin"
+SQUARE = ["RandomResizedCrop.size = 24", "CenterCrop.size = 24", "CenterCrop.short_side = 28"]
 SMALL = [
     "data.load.verify_counts = False",
-    "RandomResizedCrop.size = 24",
-    "CenterCrop.size = 24",
-    "CenterCrop.short_side = 28",
     "small_cnn.filters = (8, 8)",
     "train.steps = 2",
     "train.evaluate_every = 2",
@@ -31,6 +29,12 @@ def run_files(name):
     return [GIN / file for file in [*files, "backbones/small.gin"]]
 
 
+# Views that are not square.
+WIDE = [
+    "RandomResizedCrop.size = (24, 28)",
+    "CenterCrop.size = (24, 28)",
+    "CenterCrop.short_side = 28",
+]
 # Where the way of the images is another one: those with a test set, with queries and a gallery, and
 # files of every kind. These decode, train compiled, and draw; of the others only the lists differ.
 WHOLE = ("cub", "inshop", "folder_with_test")
@@ -50,16 +54,19 @@ def test_every_layout_trains_and_is_evaluated(key, tmp_path, request):
         request.getfixturevalue("in_short")
     name, make = miniatures.MINIATURES[key]
     root = make(tmp_path / "data")
-    optimizer = "train.optimizer = @tf.keras.optimizers.Adam"
-    config.load(run_files(name), [*SMALL, optimizer, f"data.load.root = '{root}'"])
+    bindings = [*SMALL, "train.optimizer = @tf.keras.optimizers.Adam", f"data.load.root = '{root}'"]
+    bindings += WIDE if key == "folder_with_test" else SQUARE
+    config.load(run_files(name), bindings)
     results = training.Experiment(tmp_path / "run").run()
     assert 0 < results["test"]["map_at_r"] <= 1
     assert results["split"]["name"] == name
     assert results["split"]["counts"]["test"]["images"] > 0
+    width = 28 if key == "folder_with_test" else 24
+    assert serving.load_encoder(tmp_path / "run").pixels_shape == (24, width, 3)
 
 
 def test_without_data_a_run_stops_at_once_and_says_what_to_try(tmp_path):
-    config.load(run_files("sop"), [*SMALL, f"data.load.root = '{tmp_path}'"])
+    config.load(run_files("sop"), [*SMALL, *SQUARE, f"data.load.root = '{tmp_path}'"])
     with pytest.raises(FileNotFoundError, match="Stanford Online Products was not found"):
         training.Experiment(tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -311,6 +311,19 @@ def test_preprocessing_that_is_more_than_mean_and_scale_is_not_told_in_numbers()
 
 
 @pytest.mark.usefixtures("own_registrations")
+def test_a_view_that_a_file_names_may_be_of_two_sides():
+    described = {"name": "CenterCrop", "size": [24, 28], "short_side": 30}
+    view = serving.registered.view(described)
+    assert (view.height, view.width) == (24, 28)
+    crop = serving.registered.entry_of(view).numbers(view)["crop"]
+    assert (crop["height"], crop["width"]) == (24, 28)
+    for wrong in ([24], [24, 0], [24, "a"], [24, 28, 3], [[24, 28], 3]):
+        with pytest.raises(ValueError, match="CenterCrop takes .* or two"):
+            serving.registered.view(described | {"size": wrong})
+    with pytest.raises(ValueError, match="CenterCrop takes"):
+        serving.registered.view(described | {"short_side": [30, 30]})
+
+
 def test_own_views_and_preprocessing_are_served_once_they_are_registered(tmp_path):
     @serving.register_view("corner", side=serving.Parameter(int, 1, 99))
     class Corner:
