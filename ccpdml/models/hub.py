@@ -116,6 +116,11 @@ def _of_size(backbone, input_shape, preset):
             f"{patch[0]} x {patch[1]} pixels. {_BIND}. Received: {input_shape=}"
         )
     (own,) = (tuple(each.shape[1:]) for each in backbone.inputs)
+    if own[-1] != input_shape[-1]:
+        raise ValueError(
+            f"{preset!r} takes images of {own[-1]} channels, as image files are read, grayscale "
+            f"ones too; pixels in memory must have as many. Received: {input_shape=}"
+        )
     sized = {
         name: input_shape
         for name in ("image_shape", "position_embedding_shape")
