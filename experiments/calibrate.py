@@ -61,9 +61,13 @@ def main(argv):
             embeddings = serving.read_embeddings(FLAGS.embeddings)
         else:
             embeddings = serving.test_embeddings(FLAGS.encoder)
-        thresholds = serving.calibrate_embeddings(
-            *(embeddings, FLAGS.false_match_rate, FLAGS.precision, FLAGS.best_f1),
-            *(FLAGS.num_new_classes, FLAGS.confidence),
+        thresholds = serving.calibrate(
+            embeddings,
+            false_match_rate=FLAGS.false_match_rate,
+            precision=FLAGS.precision,
+            best_f1=FLAGS.best_f1,
+            num_new_classes=FLAGS.num_new_classes,
+            confidence=FLAGS.confidence,
         )
         opened = serving.calibration.draw(embeddings, thresholds, figure)
         thresholds.save(output)

@@ -4,7 +4,7 @@ import dataclasses
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -62,9 +62,16 @@ class Thresholds:
     confidence: float
 
     @property
-    def distance(self) -> float:
-        """The threshold of the first point."""
+    def threshold(self) -> float:
+        """The distance of the first point."""
         return self.points[0].distance
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Interval, for other classes, of the rate that the first point was found for."""
+        name = self.points[0].name.partition("=")[0]
+        rate = self.points[0].rates["f1" if name == BEST_F1 else name]
+        return rate.low, rate.high
 
     def at(self, name: str) -> "Thresholds":
         """The same with one point only.
@@ -116,47 +123,57 @@ def _spelled(rate):
     return f"{value} [{low}, {high}]"
 
 
+@overload
 def calibrate(
     encoder: ImageEncoder,
     images: Sequence[object],
     labels: npt.ArrayLike,
-    false_match_rates: Sequence[float] = (0.01,),
-    precisions: Sequence[float] = (),
-    best_f1: bool = True,
-    num_new_classes: int | None = None,
-    confidence: float = 0.95,
-) -> Thresholds:
-    """Finds thresholds for an encoder on images of classes that it was not trained on.
-
-    Args:
-        encoder: see `load_encoder`.
-        images: several, of any kind that `ImageEncoder.embed` takes.
-        labels: their classes, [n].
-        false_match_rates, precisions, best_f1, num_new_classes, confidence: as of
-            `calibrate_embeddings`.
-
-    Raises:
-        UnreadableImageError, OSError, ValueError: as of `ImageEncoder.embed` and
-            `calibrate_embeddings`.
-    """
-    names = np.asarray(labels).reshape(-1).astype(str)
-    rows = encoder.embed(images)
-    paths = np.arange(len(rows)).astype(str)
-    embeddings = Embeddings(rows, paths, names, {"encoder": encoder.info})
-    return calibrate_embeddings(
-        embeddings, false_match_rates, precisions, best_f1, num_new_classes, confidence
-    )
+    /,
+    *,
+    false_match_rate: float | Sequence[float] = ...,
+    precision: float | Sequence[float] = ...,
+    best_f1: bool = ...,
+    num_new_classes: int | None = ...,
+    confidence: float = ...,
+) -> Thresholds: ...
 
 
-def calibrate_embeddings(
+@overload
+def calibrate(
+    embeddings: npt.ArrayLike,
+    labels: npt.ArrayLike,
+    /,
+    *,
+    false_match_rate: float | Sequence[float] = ...,
+    precision: float | Sequence[float] = ...,
+    best_f1: bool = ...,
+    num_new_classes: int | None = ...,
+    confidence: float = ...,
+) -> Thresholds: ...
+
+
+@overload
+def calibrate(
     embeddings: Embeddings,
-    false_match_rates: Sequence[float] = (0.01,),
-    precisions: Sequence[float] = (),
+    /,
+    *,
+    false_match_rate: float | Sequence[float] = ...,
+    precision: float | Sequence[float] = ...,
+    best_f1: bool = ...,
+    num_new_classes: int | None = ...,
+    confidence: float = ...,
+) -> Thresholds: ...
+
+
+def calibrate(
+    *given: ImageEncoder | Embeddings | Sequence[object] | npt.ArrayLike,
+    false_match_rate: float | Sequence[float] = 0.01,
+    precision: float | Sequence[float] = (),
     best_f1: bool = True,
     num_new_classes: int | None = None,
     confidence: float = 0.95,
 ) -> Thresholds:
-    """Finds thresholds on embedded images of classes that the encoder was not trained on.
+    """Finds thresholds on images of classes that the encoder was not trained on.
 
     All pairs of the images are looked at, in bounded memory. For a false-match rate it is the
     largest threshold at which at most that share of the pairs of different classes are matches; for
@@ -165,42 +182,71 @@ def calibrate_embeddings(
     threshold, on other classes of the kind: how it is made is told in `metrics.class_rates`.
 
     Args:
-        embeddings: with the class of each image.
-        false_match_rates: wanted ones, above 0 and below 1.
-        precisions: wanted ones, above 0 and at most 1. They are of all pairs, and fall with the
-            number of classes.
+        given: `Embeddings` with the class of each image; or embeddings, float [n, dim], and their
+            labels, [n]; or an `ImageEncoder`, images of any kind that its `embed` takes, and
+            labels. Of embeddings in an array it is not known which encoder made them, so that the
+            thresholds serve as numbers only.
+        false_match_rate: wanted, above 0 and below 1, or several; empty for none.
+        precision: wanted, above 0 and at most 1, or several. They are of all pairs, and fall with
+            the number of classes.
         best_f1: whether to find the threshold of the best F1, last.
         num_new_classes: that the intervals are for, int from 2; None takes as many as there are.
         confidence: of the intervals, above 0 and below 1.
 
+    Returns:
+        `Thresholds`; its `threshold` is the first one that was wanted.
+
     Raises:
+        UnreadableImageError, OSError: as of `ImageEncoder.embed`.
         ValueError: if nothing is wanted, classes are not known or too few, or pairs are too few.
     """
+    embeddings = _embedded(*given)
+    curve = verification.of_classes(pairs.by_class(embeddings.embeddings, embeddings.classes))
+    false_match_rates, precisions = _several(false_match_rate), _several(precision)
     if not len(false_match_rates) + len(precisions) + best_f1:
         raise ValueError(
             "Expected a false-match rate, a precision or the best F1 to find a threshold for. "
-            f"Received: {false_match_rates=}, {precisions=}, {best_f1=}"
+            f"Received: {false_match_rate=}, {precision=}, {best_f1=}"
         )
-    nameless = int((embeddings.classes == "").sum())
+    wanted = {f"false_match_rate={r:g}": curve.at_false_match_rate(r) for r in false_match_rates}
+    wanted |= {f"precision={share:g}": curve.at_precision(share) for share in precisions}
+    wanted |= {BEST_F1: curve.at_best_f1()} if best_f1 else {}
+    distances = {name: float(curve.thresholds[place]) for name, place in wanted.items()}
+    return _thresholds(embeddings, distances, num_new_classes, confidence)
+
+
+def _embedded(first, *others):
+    """The images that `calibrate` is given, as `Embeddings` with all classes known."""
+    if isinstance(first, ImageEncoder):
+        images, labels = others
+        rows, info = first.embed(images), {"encoder": first.info}
+    elif isinstance(first, Embeddings):
+        rows, labels, info = first.embeddings, first.classes, first.info
+    else:
+        (labels,) = others
+        rows, info = np.asarray(first), {"encoder": {"fingerprint": "embeddings of an array"}}
+    names = np.asarray(labels).reshape(-1).astype(str)
+    nameless = int((names == "").sum())
     if nameless:
         raise ValueError(
             "To calibrate, the class of every image must be known (the folder it is in, or a "
-            f"column `class`). Received: {nameless} of {len(embeddings)} images without"
+            f"column `class`). Received: {nameless} of {len(names)} images without"
         )
+    return Embeddings(rows, np.arange(len(rows)).astype(str), names, info)
+
+
+def _several(wanted):
+    return np.asarray(wanted, float).reshape(-1).tolist()
+
+
+def _thresholds(embeddings, distances, num_new_classes, confidence):
+    """The operating points of distances by name."""
     classes = pairs.by_class(embeddings.embeddings, embeddings.classes)
-    curve = verification.of_classes(classes)
-    wanted = {f"false_match_rate={r:g}": curve.at_false_match_rate(r) for r in false_match_rates}
-    wanted |= {
-        f"precision={precision:g}": curve.at_precision(precision) for precision in precisions
-    }
-    wanted |= {BEST_F1: curve.at_best_f1()} if best_f1 else {}
-    distances = [float(curve.thresholds[place]) for place in wanted.values()]
     num_new = len(classes.sizes) if num_new_classes is None else num_new_classes
+    counts = class_rates.counts(classes, list(distances.values()))
     points = tuple(
-        OperatingPoint(name, distance, class_rates.rates(counts, num_new, confidence))
-        for name, distance, counts in zip(
-            wanted, distances, class_rates.counts(classes, distances), strict=True
-        )
+        OperatingPoint(name, distance, class_rates.rates(each, num_new, confidence))
+        for (name, distance), each in zip(distances.items(), counts, strict=True)
     )
     encoder = embeddings.info["encoder"]
     about = {name: encoder[name] for name in ("fingerprint", "path") if name in encoder}
@@ -302,7 +348,7 @@ def distance_of(threshold: "float | Thresholds", encoder: dict[str, Any]) -> flo
     """
     if isinstance(threshold, Thresholds):
         threshold.refuse_other(encoder)
-        return threshold.distance
+        return threshold.threshold
     if not (np.isfinite(threshold) and threshold >= 0):
         raise ValueError(f"`threshold` must be a distance of at least 0. Received: {threshold=}")
     return float(threshold)

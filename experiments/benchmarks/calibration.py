@@ -60,8 +60,10 @@ def of_seed(seed):
     encoder = serving.load_encoder(folder)
     splits = data.load("characters", script="hangul", **options)
     rates = [float(rate) for rate in FLAGS.rates]
-    found = serving.calibrate_embeddings(
-        embedded(encoder, splits.validation), rates, num_new_classes=splits.test.num_classes
+    found = serving.calibrate(
+        embedded(encoder, splits.validation),
+        false_match_rate=rates,
+        num_new_classes=splits.test.num_classes,
     )
     measured = serving.calibration.measure(embedded(encoder, splits.test), found)
     for wanted, point in zip(FLAGS.rates, found.points, strict=False):  # The last is best_f1.

@@ -24,7 +24,9 @@ def embedded(points, classes, info=INFO, name="p"):
 
 @pytest.fixture
 def thresholds():
-    return serving.calibrate_embeddings(embedded(POINTS, LABELS), [0.1, 0.2], [0.75])
+    return serving.calibrate(
+        embedded(POINTS, LABELS), false_match_rate=[0.1, 0.2], precision=[0.75]
+    )
 
 
 def test_thresholds_are_those_of_the_pairs(thresholds):
@@ -45,13 +47,24 @@ def test_thresholds_are_those_of_the_pairs(thresholds):
     assert lines[2].startswith("false_match_rate=0.1       9.")
 
 
+def test_arrays_give_a_number_and_an_interval(thresholds):
+    found = serving.calibrate(np.array(POINTS), LABELS, false_match_rate=0.1)
+    assert found.threshold == found.points[0].distance == thresholds.threshold
+    rate = thresholds.points[0].rates["false_match_rate"]
+    assert found.interval == thresholds.interval == (rate.low, rate.high)
+    f1 = serving.calibrate(POINTS, LABELS, false_match_rate=())
+    assert f1.interval[0] <= 1.0 <= f1.interval[1]
+    with pytest.raises(ValueError, match="Thresholds are of one encoder.*embeddings of an array"):
+        serving.match(*2 * [embedded(POINTS, LABELS)], found)
+
+
 def test_a_file_gives_them_back_and_names_the_encoder(thresholds, tmp_path):
     path = tmp_path / "thresholds.json"
     thresholds.save(path)
     assert serving.read_thresholds(path) == thresholds
     assert json.loads(path.read_text())["encoder"] == INFO["encoder"]
     assert serving.threshold_of(str(path)) == thresholds
-    assert serving.threshold_of(f"{path}@best_f1").distance == thresholds.points[-1].distance
+    assert serving.threshold_of(f"{path}@best_f1").threshold == thresholds.points[-1].distance
     assert serving.threshold_of("0.7") == 0.7
     with pytest.raises(ValueError, match=r"for false_match_rate=0.1, .*Received: best"):
         serving.threshold_of(f"{path}@best")
@@ -86,13 +99,13 @@ def test_a_file_of_something_else_is_refused(thresholds, tmp_path, change):
 
 def test_what_cannot_be_calibrated_is_refused():
     with pytest.raises(ValueError, match="Expected a false-match rate, a precision or the best F1"):
-        serving.calibrate_embeddings(embedded(POINTS, LABELS), [], best_f1=False)
+        serving.calibrate(embedded(POINTS, LABELS), false_match_rate=[], best_f1=False)
     with pytest.raises(ValueError, match="must be known.*Received: 1 of 6 images without"):
-        serving.calibrate_embeddings(embedded(POINTS, [*LABELS[:-1], ""]))
+        serving.calibrate(embedded(POINTS, [*LABELS[:-1], ""]))
     with pytest.raises(ValueError, match="12 pairs of different classes cannot say"):
-        serving.calibrate_embeddings(embedded(POINTS, LABELS))
+        serving.calibrate(embedded(POINTS, LABELS))
     with pytest.raises(ValueError, match="takes 3 classes or more"):
-        serving.calibrate_embeddings(embedded(POINTS[:4], LABELS[:4]), [0.5])
+        serving.calibrate(embedded(POINTS[:4], LABELS[:4]), false_match_rate=[0.5])
 
 
 def test_the_nearest_within_the_threshold_answers(thresholds):
@@ -102,7 +115,7 @@ def test_the_nearest_within_the_threshold_answers(thresholds):
     assert found.answers.tolist() == ["a", "b", "unknown"]
     assert "; 1 unknown, without an image within 4.5; the nearest" in found.summary()
     assert found.within.sum(axis=1).tolist() == [1, 2, 0]
-    assert serving.match(queries, gallery, thresholds).threshold == thresholds.distance
+    assert serving.match(queries, gallery, thresholds).threshold == thresholds.threshold
     assert serving.match(queries, gallery, 0.0).answers.tolist() == 3 * ["unknown"]
     # An image on the threshold is within.
     assert serving.match(queries, gallery, 29.0).answers.tolist()[2] == "c"
@@ -191,9 +204,11 @@ def test_a_saved_model_matches_as_the_library_does(place, tmp_path):
 def test_images_are_embedded_and_calibrated(place):
     encoder = serving.load_encoder(place / "run")
     gallery = serving.read_embeddings(place / "photos.npz")
-    found = serving.calibrate(encoder, gallery.paths.tolist(), gallery.classes, [0.1])
+    found = serving.calibrate(
+        encoder, gallery.paths.tolist(), gallery.classes, false_match_rate=[0.1]
+    )
     assert found.points[0].distance == pytest.approx(
-        serving.calibrate_embeddings(gallery, [0.1]).points[0].distance, rel=1e-4
+        serving.calibrate(gallery, false_match_rate=[0.1]).points[0].distance, rel=1e-4
     )
     assert found.encoder["fingerprint"] == gallery.fingerprint
 
