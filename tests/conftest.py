@@ -124,7 +124,8 @@ def views_by_pillow(monkeypatch):
     def views(image_set, view, draw, num_images, batch_size):
         draws = [draw(number)[0] for number in range(-(-num_images // batch_size))]
         indices = np.concatenate(draws).astype(np.int64)
-        pixels = [_read(image_set.images[index], view.size) for index in indices]
+        size = (view.width, view.height)
+        pixels = [_read(image_set.images[index], size) for index in indices]
         batches = tf.data.Dataset.from_tensor_slices((indices, pixels))
         return batches.batch(batch_size, drop_remainder=num_images % batch_size == 0)
 
@@ -133,7 +134,7 @@ def views_by_pillow(monkeypatch):
 
 def _read(path, size):
     with Image.open(path) as image:
-        return np.asarray(image.convert("RGB").resize((size, size)))
+        return np.asarray(image.convert("RGB").resize(size))
 
 
 @pytest.fixture
