@@ -10,6 +10,7 @@ or that it is unknown.
 from pathlib import Path
 
 from absl import app, flags
+from tqdm import tqdm
 
 import quiet
 
@@ -60,11 +61,16 @@ def main(argv):
         gallery = serving.read_embeddings(FLAGS.gallery)
         encoder = FLAGS.encoder and serving.load_encoder(FLAGS.encoder)
         queries = serving.embed_queries(FLAGS.queries, gallery, encoder, FLAGS.skip_unreadable)
-        if FLAGS.threshold is None:
-            results = serving.search(queries, gallery, FLAGS.k)
-        else:
-            threshold = serving.threshold_of(FLAGS.threshold)
-            results = serving.match(queries, gallery, threshold, FLAGS.k, unknown=FLAGS.unknown)
+        threshold = None if FLAGS.threshold is None else serving.threshold_of(FLAGS.threshold)
+        with tqdm(total=len(gallery), unit="image", desc="search", delay=1, leave=False) as bar:
+            if threshold is None:
+                results = serving.search(queries, gallery, FLAGS.k, bar.update)
+            else:
+                results = serving.match(
+                    *(queries, gallery, threshold, FLAGS.k),
+                    unknown=FLAGS.unknown,
+                    on_progress=bar.update,
+                )
         results.write_csv(table)
         results.write_page(page, FLAGS.max_queries)
     except (ValueError, OSError, ImportError) as error:

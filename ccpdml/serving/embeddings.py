@@ -3,7 +3,9 @@
 import dataclasses
 import itertools
 import json
+import math
 import os
+import struct
 import tokenize
 import zipfile
 import zlib
@@ -20,6 +22,8 @@ TO_MAKE_ONE = (
     "`ccpdml embed` writes such files; vectors of another origin become one by "
     "serving.Embeddings.of(vectors, paths, classes, made_with='name of the model').save('own.npz')"
 )
+_CHECKED_AT_ONCE = 2**20  # Bytes.
+_LOCAL_HEADER = struct.Struct("<26xHH")  # Of a member of an archive; what follows it has two sizes.
 NEEDED = {"embeddings", "paths", "classes", "info"}  # Arrays of a file.
 # What NumPy, zipfile and json say of a file that is damaged, or was made to do harm.
 _BROKEN = (ValueError, TypeError, OSError, EOFError, MemoryError, RecursionError)
@@ -32,7 +36,8 @@ class Embeddings:
     """Embedded images.
 
     Attributes:
-        embeddings: float32 [n, dim], normalized as they were in training.
+        embeddings: float32 [n, dim], normalized as they were in training; of a file a
+            `numpy.memmap`, which stays on the disk.
         paths: of the image files as they were given, str [n].
         classes: names of their classes, str [n]; "" where it is not known.
         info: view, preprocessing and normalization, and the fingerprint of the encoder, under
@@ -52,7 +57,8 @@ class Embeddings:
     root: str = ""
 
     def __post_init__(self):
-        rows = np.asarray(self.embeddings)
+        rows = self.embeddings
+        rows = rows if isinstance(rows, np.memmap) else np.asarray(rows)
         if rows.ndim != 2 or rows.dtype.kind != "f" or not rows.size:
             raise ValueError(
                 "`embeddings` must be floats [n, dim], n and dim at least 1. "
@@ -209,7 +215,37 @@ def _read(path):
     with np.load(path, allow_pickle=False) as arrays:
         if not NEEDED.issubset(arrays):
             raise ValueError(f"one with {', '.join(sorted(arrays)) or 'nothing'}")
-        fields = {name: arrays[name] for name in (*NEEDED, "digests") if name in arrays}
+        texts = ("paths", "classes", "info", "digests")
+        fields = {name: arrays[name] for name in texts if name in arrays}
+        fields["embeddings"] = _mapped(path)
         if "root" in arrays:
             fields["root"] = os.path.join(path.parent, str(arrays["root"]))
         return Embeddings(**fields | {"info": json.loads(str(arrays["info"]))})
+
+
+def _mapped(path):
+    """The embeddings of a file, float [n, dim], as they lie on the disk: a `numpy.memmap`.
+
+    An archive that another program has compressed has no such place: its embeddings are read.
+    """
+    with zipfile.ZipFile(path) as archive:
+        about = archive.getinfo("embeddings.npy")
+        with archive.open(about) as member:
+            if about.compress_type != zipfile.ZIP_STORED:
+                return np.lib.format.read_array(member, allow_pickle=False)
+            np.lib.format.read_magic(member)
+            shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(member)
+            offset = member.tell()
+            while member.read(_CHECKED_AT_ONCE):  # Raises where the sum of the bytes is wrong.
+                pass
+    if (
+        is_fortran
+        or dtype.kind != "f"
+        or about.file_size != offset + math.prod(shape) * dtype.itemsize
+    ):
+        raise ValueError(f"embeddings of dtype={dtype}, shape={shape}")
+    with path.open("rb") as file:
+        file.seek(about.header_offset)
+        *_, name_size, extra_size = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
+    start = about.header_offset + _LOCAL_HEADER.size + name_size + extra_size + offset
+    return np.memmap(path, dtype, "r", start, shape)

@@ -1,7 +1,7 @@
 """Searching for images among embedded images: exactly."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +16,13 @@ from ccpdml.serving.results import UNKNOWN, Results
 DEFAULT_K = 10
 
 
-def search(queries: Embeddings, gallery: Embeddings, k: int | None = None) -> Results:
-    """Finds the `k` nearest gallery images of each query, exactly.
+def search(
+    queries: Embeddings,
+    gallery: Embeddings,
+    k: int | None = None,
+    on_progress: Callable[[int], object] | None = None,
+) -> Results:
+    """Finds the `k` nearest gallery images of each query, exactly, in bounded memory.
 
     An image of the gallery, by its place on the disk, does not find itself, and is of the class it
     has there.
@@ -25,6 +30,8 @@ def search(queries: Embeddings, gallery: Embeddings, k: int | None = None) -> Re
     Args:
         queries, gallery: what is searched for, and in what.
         k: images to find for each query; None finds 10, or all of a smaller gallery.
+        on_progress: function called with a number of gallery images each time so many were
+            searched.
 
     Raises:
         ValueError: if the two were made with different encoders, or `k` is out of range.
@@ -41,7 +48,9 @@ def search(queries: Embeddings, gallery: Embeddings, k: int | None = None) -> Re
     k = min(DEFAULT_K, most) if k is None else k
     if not 1 <= k <= most:
         raise ValueError(f"`k` must be in 1..{most}, for that gallery. Received: {k=}")
-    indices, distances = metrics.nearest(queries.embeddings, gallery.embeddings, k + most_own)
+    indices, distances = metrics.nearest(
+        queries.embeddings, gallery.embeddings, k + most_own, on_progress=on_progress
+    )
     # The query itself goes behind all others, which keep their order.
     is_own = theirs[indices] == own[:, None]
     order = np.argsort(is_own, axis=1, kind="stable")[:, :k]
@@ -59,6 +68,7 @@ def match(
     k: int | None = None,
     votes: int = 1,
     unknown: str = UNKNOWN,
+    on_progress: Callable[[int], object] | None = None,
 ) -> Results:
     """Tells of each query which class of the gallery it is of, or that it is of none.
 
@@ -66,7 +76,7 @@ def match(
     alone; of classes with as many, the nearer one. Where no image is within, it is unknown.
 
     Args:
-        queries, gallery, k: as of `search`.
+        queries, gallery, k, on_progress: as of `search`.
         threshold: a distance, or thresholds of the same encoder, of which the first counts.
         votes: images that are asked, int in 1..k.
         unknown: answer where no image is near enough; no class of the gallery may have that name.
@@ -81,7 +91,7 @@ def match(
     """
     distance = calibration.distance_of(threshold, gallery.info["encoder"])
     refuse_class(unknown, gallery)
-    found = search(queries, gallery, k)
+    found = search(queries, gallery, k, on_progress)
     if not 1 <= votes <= found.indices.shape[1]:
         raise ValueError(f"`votes` must be in 1..{found.indices.shape[1]}, `k`. Received: {votes=}")
     return dataclasses.replace(found, threshold=distance, votes=votes, unknown=unknown)

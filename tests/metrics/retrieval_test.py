@@ -241,3 +241,24 @@ def test_working_memory_stays_below_its_bound(corners):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < bound
+
+
+@pytest.mark.parametrize("max_memory_bytes", [2**16, 2**18, 2**29])
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_a_gallery_in_a_file_gives_what_one_in_memory_does(tmp_path, max_memory_bytes, dtype):
+    rng = np.random.default_rng(0)
+    gallery = rng.integers(-3, 4, (700, 6)).astype(dtype)  # Many as near as each other.
+    query = rng.integers(-3, 4, (20, 6)).astype(np.float32)
+    np.save(tmp_path / "gallery.npy", gallery)
+    mapped = np.load(tmp_path / "gallery.npy", mmap_mode="r")
+    seen = []
+    found = metrics.nearest(query, mapped, 50, max_memory_bytes, seen.append)
+    for one, other in zip(found, metrics.nearest(query, gallery, 50), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert sum(seen) == 700
+    assert (len(seen) > 1) == (max_memory_bytes < 2**17)
+    for k in (0, 701):
+        with pytest.raises(ValueError, match=r"`k` must be in 1..700"):
+            metrics.nearest(query, mapped, k)
+    with pytest.raises(ValueError, match="the same dim"):
+        metrics.nearest(query[:, :5], mapped, 1)
