@@ -217,35 +217,34 @@ def _read(path):
             raise ValueError(f"one with {', '.join(sorted(arrays)) or 'nothing'}")
         texts = ("paths", "classes", "info", "digests")
         fields = {name: arrays[name] for name in texts if name in arrays}
-        fields["embeddings"] = _mapped(path)
+        mapped = _mapped(path)
+        fields["embeddings"] = arrays["embeddings"] if mapped is None else mapped
         if "root" in arrays:
             fields["root"] = os.path.join(path.parent, str(arrays["root"]))
         return Embeddings(**fields | {"info": json.loads(str(arrays["info"]))})
 
 
 def _mapped(path):
-    """The embeddings of a file, float [n, dim], as they lie on the disk: a `numpy.memmap`.
+    """The embeddings of a file as they lie on the disk, a `numpy.memmap`; None where they do not.
 
-    An archive that another program has compressed has no such place: its embeddings are read.
+    They do in what `write` writes. An archive of another program may be compressed, say.
     """
     with zipfile.ZipFile(path) as archive:
         about = archive.getinfo("embeddings.npy")
         with archive.open(about) as member:
-            if about.compress_type != zipfile.ZIP_STORED:
-                return np.lib.format.read_array(member, allow_pickle=False)
-            np.lib.format.read_magic(member)
+            version = np.lib.format.read_magic(member)
+            if version != (1, 0) or about.compress_type != zipfile.ZIP_STORED:
+                return None
             shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(member)
             offset = member.tell()
+            if is_fortran or dtype.kind != "f":
+                return None
             while member.read(_CHECKED_AT_ONCE):  # Raises where the sum of the bytes is wrong.
                 pass
-    if (
-        is_fortran
-        or dtype.kind != "f"
-        or about.file_size != offset + math.prod(shape) * dtype.itemsize
-    ):
-        raise ValueError(f"embeddings of dtype={dtype}, shape={shape}")
+    if about.file_size != offset + math.prod(shape) * dtype.itemsize:
+        raise ValueError(f"{about.file_size} bytes for embeddings of {shape=}")
     with path.open("rb") as file:
         file.seek(about.header_offset)
-        *_, name_size, extra_size = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
+        name_size, extra_size = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
     start = about.header_offset + _LOCAL_HEADER.size + name_size + extra_size + offset
     return np.memmap(path, dtype, "r", start, shape)

@@ -432,3 +432,26 @@ def test_a_browser_lays_the_page_out(searched, tmp_path, width, columns):
     picture = Image.open(tmp_path / "page.png").convert("L").crop((0, 0, width, 900))
     darkest = [picture.crop((0, y, width, y + 100)).getextrema()[0] for y in range(0, 900, 100)]
     assert max(darkest) < 160  # Text or pictures in every stripe.
+
+
+def test_embeddings_of_a_file_stay_on_the_disk(tmp_path):
+    path, rows = tmp_path / "own.npz", np.arange(12, dtype=np.float32).reshape(4, 3)
+    serving.Embeddings.of(rows, list("abcd"), made_with="x").save(path)
+    found = serving.read_embeddings(path)
+    assert isinstance(found.embeddings, np.memmap)
+    with np.load(path) as arrays:
+        np.savez_compressed(tmp_path / "other.npz", **arrays)
+        for kind in (np.float16, np.float64):
+            np.savez(
+                tmp_path / f"{kind.__name__}.npz", **{**arrays, "embeddings": rows.astype(kind)}
+            )
+    for name in ("other", "float16", "float64"):
+        other = serving.read_embeddings(tmp_path / f"{name}.npz")
+        np.testing.assert_array_equal(other.embeddings, rows)
+        assert other.embeddings.dtype == np.float32
+        seen = []
+        results = serving.search(found, other, 2, seen.append)
+        np.testing.assert_array_equal(results.indices, serving.search(other, found, 2).indices)
+        assert sum(seen) == 4
+    serving.Embeddings.of(-rows, list("abcd"), made_with="x").save(path)
+    np.testing.assert_array_equal(found.embeddings, rows)  # Of the file that was there.

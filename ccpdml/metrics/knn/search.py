@@ -1,7 +1,6 @@
 """Exact nearest neighbors."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +16,7 @@ def nearest(
     gallery: npt.ArrayLike | None = None,
     k: int = 10,
     max_memory_bytes: int = MAX_MEMORY_BYTES,
-    on_progress: Callable[[int], Any] | None = None,
+    on_progress: Callable[[int], object] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The `k` nearest gallery rows of each query, exactly.
 
