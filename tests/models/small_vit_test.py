@@ -77,7 +77,7 @@ def run(run_dir, backbone, pooling):
         "train.classes_per_batch = 3",
         f"build_encoder.backbone = @{backbone}",
         f"build_encoder.pooling = '{pooling}'",
-        "frozen.backbone = @small_vit",
+        *(["frozen.backbone = @small_vit"] if backbone == "frozen" else []),
         "small_vit.patch_size = 4",
         "small_vit.width = 8",
         "small_vit.depth = 1",
@@ -90,7 +90,7 @@ def run(run_dir, backbone, pooling):
     return training.Experiment(run_dir).run()
 
 
-def test_a_run_trains_it_with_ccp_and_its_exports_are_the_encoder(tmp_path):
+def test_a_run_trains_it_with_ccp_and_its_exports_are_the_encoder(tmp_path, without_figures):
     run(tmp_path / "run", "small_vit", "cls")
     formats = ["saved_model", "tflite"]
     if importlib.util.find_spec("tf2onnx") is not None:
@@ -99,7 +99,7 @@ def test_a_run_trains_it_with_ccp_and_its_exports_are_the_encoder(tmp_path):
     serving.export(encoder, tmp_path / "out", formats, tolerance=1e-5)
 
 
-def test_a_run_trains_a_head_on_a_frozen_one(tmp_path):
+def test_a_run_trains_a_head_on_a_frozen_one(tmp_path, without_figures):
     run(tmp_path, "frozen", "patches")
     with (tmp_path / "results.json").open() as file:
         assert "test" in json.load(file)
