@@ -73,7 +73,9 @@ def train(digits, reinitialize):
     batches = pipelines.training_batches(digits, sampler, views.Plain(), FLAGS.seed)
     before, after = Album(digits), Album(digits)
     pool = training.PoolDraw(learner, digits, POOL_SIZE, seed=FLAGS.seed)
-    outer = training.ProxyReinitialization(pool, monitor="score", patience=1, random_start=True)
+    outer = training.ProxyReinitialization(
+        pool, monitor="score", patience=1, placing=training.Placing(random_start=True)
+    )
     epochs = 2 * INSTANCES
     learner.fit(
         batches,

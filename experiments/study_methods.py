@@ -115,7 +115,7 @@ METHODS |= {
     "ccp_synthesis": METHODS["ccp"]._replace(
         names=[*METHODS["ccp"].names, "methods/ccp_synthesis"], tuned_as="ccp"
     ),
-    "ccp_proxies_first": _variant("ccp", "ProxyReinitialization.proxies_only_steps = 50"),
+    "ccp_proxies_first": _variant("ccp", "Placing.proxies_only_steps = 50"),
 }
 # method: evaluations of each of its instances.
 PERIODS = {"ccp": 2, **{f"ccp_period_{n}": n for n in (1, 3, 4, 6, 12)}}

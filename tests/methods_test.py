@@ -106,9 +106,9 @@ CCP = [path for path in RUNS if path.stem.split("_", 1)[1] in ("c1", "c2", "ms",
 # Names, the original program's value, ours.
 DIFFERENCES = {
     "PoolDraw.augmented": (True, False),
-    "ProxyReinitialization.normalized": (False, True),
-    "ProxyReinitialization.restart_optimizer": (False, True),
-    "ProxyReinitialization.jitter": (0.0, 0.05),
+    "Placing.normalized": (False, True),
+    "Placing.restart_optimizer": (False, True),
+    "Placing.jitter": (0.0, 0.05),
     "ProxyReinitialization.count_early_scores": (False, True),
     "MetricLearner.decay_proxies": (True, False),
 }

@@ -21,11 +21,42 @@ from ccpdml.runs.run import Run
 
 
 @gin.configurable("train")
-class Experiment:
-    """One training run in a directory, made of what is bound: fills a `Recipe`.
+@checked
+def bound(
+    data: Callable[[], Splits] = gin.REQUIRED,
+    encoder: Callable[[tuple[int, ...]], tf.keras.Model] = gin.REQUIRED,
+    criterion: Callable[..., tf.keras.layers.Layer] = gin.REQUIRED,
+    optimizer: Callable[[], tf.keras.optimizers.Optimizer] = gin.REQUIRED,
+    steps: Count = gin.REQUIRED,
+    evaluate_every: Count = gin.REQUIRED,
+    classes_per_batch: Count | None = None,
+    samples_per_class: Count = 4,
+    learner: Callable[..., training.MetricLearner] = training.MetricLearner,
+    preprocess: Callable[[tf.Tensor], tf.Tensor] | None = None,
+    training_view: Callable[[], views.View] = views.Plain,
+    evaluation_view: Callable[[], views.View] = views.Plain,
+    reinitialization: Callable[[training.Pool], training.ProxyReinitialization] | None = None,
+    pool: Callable[..., training.PoolDraw] | None = None,
+    early_stopping: Callable[[], training.EarlyStopping] = training.EarlyStopping,
+    checkpoint_every: Count | None = None,
+    steps_per_loop: Count | None = None,
+    evaluation_batch_size: Count = 256,
+    recall_at: Sequence[Count] = (2, 4, 8),
+    evaluate_untrained: bool = True,
+    select_on: Literal["validation", "test"] = "validation",
+    seed: Seed = 0,
+    strategy: Literal["auto", "default", "mirrored", "multi_worker"] = "auto",
+    deterministic: bool = False,
+    precision: str = "float32",
+    tensorboard: bool | Callable[[Path], tf.keras.callbacks.Callback] = True,
+    callbacks: Sequence[recipe.MakesCallback] | Mapping[str, recipe.MakesCallback] = (),
+    sampler: Callable[..., samplers.Sampler] = samplers.ClassBalancedSampler,
+    evaluation: Callable[..., training.RetrievalEvaluation] = training.RetrievalEvaluation,
+    checkpoint: Callable[..., training.Checkpoint] = training.Checkpoint,
+) -> recipe.Recipe:
+    """The recipe of a run, of what is bound to `train`.
 
     Args:
-        run_dir: folder that receives everything; the same command resumes, another is refused.
         data: function without arguments -> `data.Splits`.
         encoder: function of `input_shape` -> Keras model, images -> embeddings.
         criterion: class or function -> `losses.Criterion`; `num_classes` is given if it takes it.
@@ -74,49 +105,27 @@ class Experiment:
     Raises:
         ValueError: on anything in the configuration that cannot be run.
     """
+    given = {name: config.bindable(value) for name, value in locals().items()}
+    given["load"] = given["data"]
+    groups = {
+        name: group(**{n: given[n] for n in _names(group) if n in given})
+        for name, group in typing.get_type_hints(recipe.Recipe).items()
+    }
+    return recipe.Recipe(**groups)
 
-    @checked
-    def __init__(
-        self,
-        run_dir: str | Path,
-        data: Callable[[], Splits] = gin.REQUIRED,
-        encoder: Callable[[tuple[int, ...]], tf.keras.Model] = gin.REQUIRED,
-        criterion: Callable[..., tf.keras.layers.Layer] = gin.REQUIRED,
-        optimizer: Callable[[], tf.keras.optimizers.Optimizer] = gin.REQUIRED,
-        steps: Count = gin.REQUIRED,
-        evaluate_every: Count = gin.REQUIRED,
-        classes_per_batch: Count | None = None,
-        samples_per_class: Count = 4,
-        learner: Callable[..., training.MetricLearner] = training.MetricLearner,
-        preprocess: Callable[[tf.Tensor], tf.Tensor] | None = None,
-        training_view: Callable[[], views.View] = views.Plain,
-        evaluation_view: Callable[[], views.View] = views.Plain,
-        reinitialization: Callable[[training.Pool], training.ProxyReinitialization] | None = None,
-        pool: Callable[..., training.PoolDraw] | None = None,
-        early_stopping: Callable[[], training.EarlyStopping] = training.EarlyStopping,
-        checkpoint_every: Count | None = None,
-        steps_per_loop: Count | None = None,
-        evaluation_batch_size: Count = 256,
-        recall_at: Sequence[Count] = (2, 4, 8),
-        evaluate_untrained: bool = True,
-        select_on: Literal["validation", "test"] = "validation",
-        seed: Seed = 0,
-        strategy: Literal["auto", "default", "mirrored", "multi_worker"] = "auto",
-        deterministic: bool = False,
-        precision: str = "float32",
-        tensorboard: bool | Callable[[Path], tf.keras.callbacks.Callback] = True,
-        callbacks: Sequence[recipe.MakesCallback] | Mapping[str, recipe.MakesCallback] = (),
-        sampler: Callable[..., samplers.Sampler] = samplers.ClassBalancedSampler,
-        evaluation: Callable[..., training.RetrievalEvaluation] = training.RetrievalEvaluation,
-        checkpoint: Callable[..., training.Checkpoint] = training.Checkpoint,
-    ):
-        given = {name: config.bindable(value) for name, value in locals().items() if name != "self"}
-        given["load"] = given["data"]
-        groups = {
-            name: group(**{n: given[n] for n in _names(group) if n in given})
-            for name, group in typing.get_type_hints(recipe.Recipe).items()
-        }
-        self.recipe = recipe.Recipe(**groups)
+
+class Experiment:
+    """One training run in a directory, made of what is bound to `train`.
+
+    Args:
+        run_dir: folder that receives everything; the same command resumes, another is refused.
+
+    Raises:
+        ValueError: on anything in the configuration that cannot be run.
+    """
+
+    def __init__(self, run_dir: str | Path):
+        self.recipe = bound()
         self.prepared = Preparation(self.recipe)
         self.strategy, self.data = self.prepared.strategy, self.prepared.data
         self.run_dir = Path(run_dir)

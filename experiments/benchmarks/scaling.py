@@ -63,7 +63,9 @@ def measure():
         )
         learner = training.MetricLearner(identity, criterion)
         learner.compile(tf.keras.optimizers.Adam(1e-3))
-    outer = training.ProxyReinitialization(draw_pool=None, random_start=True)
+    outer = training.ProxyReinitialization(
+        draw_pool=None, placing=training.Placing(random_start=True)
+    )
     stopping = training.EarlyStopping()
     for callback in (outer, stopping):
         callback.set_model(learner)  # They keep copies.

@@ -30,6 +30,7 @@ SLOTS = {
     "train.preprocess": "ccpdml.models.inputs",
     "build_encoder.backbone": ("ccpdml.models", training.trained_network.__module__),
     "build_encoder.pooling": [layers.GeneralizedMeanPooling, layers.GeneralizedSumPooling],
+    "ProxyReinitialization.placing": [training.Placing],
     "ProxyReinitialization.pick": "ccpdml.ops.coreset",
 }
 

@@ -295,7 +295,8 @@ def test_a_run_stopped_while_proxies_learn_alone_goes_on_bit_for_bit(tmp_path, o
     # Instances of 2, 1, 1, ... evaluations of 5 steps, the first 3 of each for the proxies alone:
     # steps 11-13, 16-18, 21-23, ...
     seams = {"patience": None, "period": (2, 1), "pick": coreset.random_picks}
-    options = seams | {"proxies_only_steps": 3, "steps_per_execution": 1}
+    alone = training.Placing(proxies_only_steps=3)
+    options = seams | {"placing": alone, "steps_per_execution": 1}
     whole = run(tmp_path / "whole", **options)
     with pytest.raises(training.Preempted, match="step 17"):
         run(tmp_path / "parts", last=[Ask(17)], **options)

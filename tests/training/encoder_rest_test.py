@@ -94,7 +94,10 @@ def test_two_replicas_rest_as_one(two_replicas):
 def test_each_instance_after_the_first_begins_with_proxies_alone():
     model = tiny.learner(steps_per_execution=1)
     outer = training.ProxyReinitialization(
-        reinitialization_test.pool, patience=None, period=1, proxies_only_steps=3
+        reinitialization_test.pool,
+        patience=None,
+        period=1,
+        placing=training.Placing(proxies_only_steps=3),
     )
     script = reinitialization_test.Scores([0.5, 0.5])
     moves = Moves()

@@ -202,7 +202,7 @@ def test_plan_names_classes_batch_and_pool(tmp_path):
         ("MetricLearner.prox_weight = -1.0", "prox_weight"),
         ("ProxyReinitialization.patience = 0", "patience"),
         ("ProxyReinitialization.patience = None", "never end"),
-        ("ProxyReinitialization.proxies_only_steps = -1", "proxies_only_steps"),
+        ("Placing.proxies_only_steps = -1", "proxies_only_steps"),
         ("train.pool = None\nPoolDraw.pool_size = 3", "PoolDraw"),
     ],
 )

@@ -213,8 +213,7 @@ def test_outer_loop(case):
         min_evaluations=hp["min_iterations"],
         count_early_scores=False,
         decay=hp["coeff_decay"],
-        normalized=False,
-        random_start=hp.get("random_init", False),
+        placing=training.Placing(normalized=False, random_start=hp.get("random_init", False)),
     )
     learner.criterion.head.proxies.assign(by_class(case["P0"], per_class))
     outer.set_model(learner)

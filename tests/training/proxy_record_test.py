@@ -94,7 +94,9 @@ def test_pools_that_do_not_tell_their_images_are_recorded_without(tmp_path):
 
 
 def test_proxies_that_started_at_random_have_moved_too(tmp_path):
-    files, before, _ = run(tmp_path, Pool(), num_epochs=2, random_start=True)
+    files, before, _ = run(
+        tmp_path, Pool(), num_epochs=2, placing=training.Placing(random_start=True)
+    )
     assert sorted(files) == ["end", "instance_0001"]
     model = tiny.learner(prox_weight=0.1)
     start = np.array(normalized(model.criterion.head.proxies))

@@ -94,7 +94,7 @@ def test_one_instance_picks_proxies_once_and_keeps_no_prox_term():
 @pytest.mark.parametrize("normalized", [True, False])
 def test_first_proxies_begin_at_the_mean_of_the_class_or_raw_with_the_longest(normalized):
     model = tiny.learner(optimizer=tf.keras.optimizers.SGD(0.0))
-    fit([0.5], model, normalized=normalized)
+    fit([0.5], model, placing=training.Placing(normalized=normalized))
     points = np.array(normalization.lipschitz_normalize(pool())) if normalized else pool()
     to_mean = np.linalg.norm(points - points.mean(axis=1, keepdims=True), axis=-1)
     lengths = np.linalg.norm(points, axis=-1)
@@ -106,7 +106,7 @@ def test_first_proxies_begin_at_the_mean_of_the_class_or_raw_with_the_longest(no
 def test_a_random_start_keeps_the_proxies_the_criterion_was_built_with():
     model = tiny.learner(optimizer=tf.keras.optimizers.SGD(0.0))
     before = np.array(model.criterion.head.proxies)
-    fit([0.5], model, random_start=True)
+    fit([0.5], model, placing=training.Placing(random_start=True))
     np.testing.assert_array_equal(np.array(model.criterion.head.proxies), before)
 
 
@@ -118,7 +118,8 @@ def moments(optimizer):
 
 def test_new_proxies_forget_their_moments_unless_asked_otherwise():
     for restart in (True, False):
-        model = fit([0.5, 0.5], patience=1, restart_optimizer=restart)[0]
+        placing = training.Placing(restart_optimizer=restart)
+        model = fit([0.5, 0.5], patience=1, placing=placing)[0]
         (optimizer,) = model.criterion_optimizers
         assert int(tf.convert_to_tensor(optimizer.iterations)) == (0 if restart else 10)
         assert [np.any(m) for m in moments(optimizer)] == [not restart] * 2
@@ -192,12 +193,16 @@ def test_an_instance_ends_by_patience_or_period_whichever_comes_first(when, expe
         ({"patience": 0}, "must be an integer"),
         ({"min_evaluations": 0}, "must be an integer"),
         ({"period": (4, 2), "min_evaluations": 3}, "at least `.min_evaluations`"),
-        ({"proxies_only_steps": -1}, "proxies_only_steps"),
     ],
 )
 def test_an_end_that_cannot_be_is_refused(when, message):
     with pytest.raises(ValueError, match=message):
         training.ProxyReinitialization(pool, **when)
+
+
+def test_steps_of_the_proxies_alone_are_counted_from_0():
+    with pytest.raises(ValueError, match="proxies_only_steps"):
+        training.Placing(proxies_only_steps=-1)
 
 
 @pytest.mark.parametrize("count", [True, False])

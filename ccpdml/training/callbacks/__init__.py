@@ -29,7 +29,7 @@ from ccpdml.training.callbacks.outer_loop import OuterLoop
 from ccpdml.training.callbacks.pool import Pool, PoolDraw, PoolOfImages
 from ccpdml.training.callbacks.preemption import Preempted, Preemption
 from ccpdml.training.callbacks.proxy_record import ProxyRecord
-from ccpdml.training.callbacks.reinitialization import ProxyReinitialization
+from ccpdml.training.callbacks.reinitialization import Placing, ProxyReinitialization
 from ccpdml.training.callbacks.tensorboard import TensorBoardScalars
 from ccpdml.training.callbacks.untrained_evaluation import UntrainedEvaluation
 
@@ -41,6 +41,7 @@ __all__ = [
     "History",
     "OuterCallback",
     "OuterLoop",
+    "Placing",
     "Pool",
     "PoolDraw",
     "PoolOfImages",

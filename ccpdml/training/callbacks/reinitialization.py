@@ -42,6 +42,45 @@ class Placement:
 
 
 @gin.register
+class Placing:
+    """The way in which new proxies are put in their places, and what follows from it.
+
+    Args:
+        normalized: whether k-center compares normalized embeddings, as the loss does; the original
+            compares raw ones, whose lengths then decide, and seen from the origin at first: the
+            longest is picked first.
+        random_start: whether the first proxies are those the criterion was built with; otherwise
+            they are picked from a pool, as seen by the untrained encoder.
+        restart_optimizer: whether the moments of replaced proxies are forgotten, so that they learn
+            as if never trained; the original keeps them, and they then push the new proxies where
+            the old ones went. What other weights have is kept in any case.
+        proxies_only_steps: steps after each re-initialization in which proxies alone learn, int,
+            counted among the steps of the run. The encoder rests: its weights, their moments, the
+            statistics of batch normalization; it embeds as in evaluation.
+        jitter: how far repeated picks are moved apart, relative to their length, float.
+        seed: of that movement, int.
+
+    Source: as of `ProxyReinitialization`; that proxies learn alone is not in the paper.
+    """
+
+    @checked
+    def __init__(
+        self,
+        normalized: bool = True,
+        random_start: bool = False,
+        restart_optimizer: bool = True,
+        proxies_only_steps: Whole = 0,
+        jitter: NonNegative = 0.05,
+        seed: Whole = 0,
+    ):
+        self.normalized = normalized
+        self.random_start = random_start
+        self.restart_optimizer = restart_optimizer
+        self.proxies_only_steps = proxies_only_steps
+        self.jitter, self.seed = jitter, seed
+
+
+@gin.register
 class ProxyReinitialization(StatefulCallback):
     """Moves the proxies to a core-set of fresh embeddings whenever a problem instance is over.
 
@@ -80,26 +119,13 @@ class ProxyReinitialization(StatefulCallback):
             [num_classes, num_picks], `instance=` being given if it takes that.
             `coreset.farthest_first` is the paper's; `coreset.k_medoids` and `coreset.random_picks`
             are not drawn to outliers.
-        proxies_only_steps: steps after each re-initialization in which proxies alone learn, int,
-            counted among the steps of the run. The encoder rests: its weights, their moments, the
-            statistics of batch normalization; it embeds as in evaluation.
-        normalized: whether k-center compares normalized embeddings, as the loss does; the original
-            compares raw ones, whose lengths then decide, and seen from the origin at first: the
-            longest is picked first.
-        random_start: whether the first proxies are those the criterion was built with; otherwise
-            they are picked from a pool, as seen by the untrained encoder.
-        restart_optimizer: whether the moments of replaced proxies are forgotten, so that they learn
-            as if never trained; the original keeps them, and they then push the new proxies where
-            the old ones went. What other weights have is kept in any case.
-        jitter: how far repeated picks are moved apart, relative to their length, float.
-        seed: of that movement, int.
+        placing: how they are put there, and what of the optimizer is kept; None is `Placing()`.
 
     Attributes:
         instance: the problem instance that is being solved, int; None before the first.
         placement: the `Placement` of this evaluation, or of train begin; None if there was none.
 
-    Source: the paper, section 4; supplement, 1.2. Period, other picks and proxies that learn alone
-    are not in it.
+    Source: the paper, section 4; supplement, 1.2. Period and other picks are not in it.
     """
 
     stage = Stage.PROXIES
@@ -118,12 +144,7 @@ class ProxyReinitialization(StatefulCallback):
         decay: Share = 1.0,
         max_instances: Count | None = None,
         pick: Callable[..., tf.Tensor] = coreset.farthest_first,
-        proxies_only_steps: Whole = 0,
-        normalized: bool = True,
-        random_start: bool = False,
-        restart_optimizer: bool = True,
-        jitter: NonNegative = 0.05,
-        seed: Whole = 0,
+        placing: Placing | None = None,
     ):
         super().__init__()
         self.draw_pool = draw_pool
@@ -131,11 +152,7 @@ class ProxyReinitialization(StatefulCallback):
         self.end = InstanceEnd(self.monitor, patience, period, min_evaluations, count_early_scores)
         self.decay, self.max_instances = decay, max_instances
         self.pick = pick
-        self.proxies_only_steps = proxies_only_steps
-        self.normalized = normalized
-        self.random_start = random_start
-        self.restart_optimizer = restart_optimizer
-        self.jitter, self.seed = jitter, seed
+        self.placing = Placing() if placing is None else placing
         self.instance = None
         self.placement = None
         self.best = None
@@ -150,7 +167,7 @@ class ProxyReinitialization(StatefulCallback):
         if self.best is None:
             if self.max_instances != 1:
                 model.add_prox()
-            if self.proxies_only_steps:
+            if self.placing.proxies_only_steps:
                 model.add_encoder_rest()
             with model.distribute_strategy.scope():
                 self.best = Snapshot([*model.encoder_weights, model.criterion.head.proxies])
@@ -161,11 +178,11 @@ class ProxyReinitialization(StatefulCallback):
         self.instance = self.instance or 0
         if logs is not None:  # For callbacks that must come before this one.
             logs["problem_instance"] = self.instance
-        if is_first and not self.random_start:
+        if is_first and not self.placing.random_start:
             proxies = tf.convert_to_tensor(self.model.criterion.head.proxies)
             # Raw vectors are seen from the origin, as in the original: the longest comes first.
             # Normalized ones would tie; without seeds the one nearest to the class mean does.
-            seeds = proxies[:, :0] if self.normalized else tf.zeros_like(proxies[:, :1])
+            seeds = proxies[:, :0] if self.placing.normalized else tf.zeros_like(proxies[:, :1])
             self._place(seeds)
 
     def on_epoch_end(self, epoch, logs=None):
@@ -196,11 +213,11 @@ class ProxyReinitialization(StatefulCallback):
         best_proxies = tf.convert_to_tensor(best_proxies)
         self.model.criterion.retire(best_proxies)
         report = self._place(best_proxies)
-        if self.restart_optimizer:
+        if self.placing.restart_optimizer:
             is_replaced = tf.reduce_any(tf.convert_to_tensor(proxies) != old, axis=-1)
             self.model.forget_moments(proxies, is_replaced)
-        if self.proxies_only_steps:
-            self.model.rest_encoder(self.proxies_only_steps)
+        if self.placing.proxies_only_steps:
+            self.model.rest_encoder(self.placing.proxies_only_steps)
         self.end.restart()
         logging.info(
             "Problem instance %d begins: proxies moved by %.3f, covering radius from %.3f to %.3f",
@@ -212,7 +229,7 @@ class ProxyReinitialization(StatefulCallback):
 
     def comparable(self, points: tf.Tensor) -> tf.Tensor:
         """Points as k-center compares them: normalized or not."""
-        return self.model.criterion.normalization(points) if self.normalized else points
+        return self.model.criterion.normalization(points) if self.placing.normalized else points
 
     def _place(self, seeds):
         """Moves the proxies to the core-set of a fresh pool; returns what that changed."""
@@ -222,7 +239,9 @@ class ProxyReinitialization(StatefulCallback):
         compared = self.comparable(pool)
         picks = self._picks(compared, self.comparable(seeds), head.proxies_per_class)
         chosen = tf.gather(pool, picks, batch_dims=1)
-        new, num_padded = coreset.separate_repeated(chosen, self.jitter, (self.seed, self.instance))
+        new, num_padded = coreset.separate_repeated(
+            chosen, self.placing.jitter, (self.placing.seed, self.instance)
+        )
         new = replicas.broadcast(new, self.model.distribute_strategy)
         head.proxies.assign(new)
         if num_padded:
@@ -231,7 +250,7 @@ class ProxyReinitialization(StatefulCallback):
                 "were moved apart by %g of their length.",
                 num_padded,
                 head.num_classes,
-                self.jitter,
+                self.placing.jitter,
             )
         old, new = self.comparable(old), self.comparable(new)
         self.placement = Placement(self.instance, compared, old, new, picks)
@@ -270,7 +289,7 @@ class ProxyReinitialization(StatefulCallback):
 
     def trackables(self) -> dict[str, Any]:
         """Variables that a checkpoint must keep."""
-        if not self.proxies_only_steps:
+        if not self.placing.proxies_only_steps:
             return {"best": self.best}
         return {"best": self.best, "encoder_rests_until": self.model.encoder_rests_until}
 
