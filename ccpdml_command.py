@@ -14,7 +14,7 @@ from pathlib import Path
 PROGRAMS = (
     *("run", "embed", "search", "export", "check-data", "report", "cross-validate"),
     *("import-weights", "store-features", "draw-characters", "proxy-collapse", "study"),
-    *("model-card", "calibrate", "index"),
+    *("model-card", "calibrate", "index", "adaptation"),
 )
 _MORE = (
     "`ccpdml PROGRAM --help` lists the flags of a program. --gin_file=sop_ms.gin is the library's",
