@@ -19,8 +19,9 @@ the few that are left are measured:
    distance grows. Two scores that differ by more than `slack`, the bound of their rounding errors,
    are in the order of the true distances.
 2. `copies`: of equal gallery rows only as many are looked at as could be found.
-3. `scan`: the gallery passes by in tiles; one product per tile scores a group of queries, of which
-   each thread looks at a block. `memory` chooses the sizes from the memory budget.
+3. `scan`: the gallery passes by in slabs of tiles. Each thread has a block of queries at a time: it
+   multiplies it with one tile and looks at the scores while they are in its cache (`blas` keeps the
+   linear algebra library from sharing out the product). `memory` chooses the sizes.
 4. `candidates`: a query keeps the rows above its *cut-off*, its k-th best score so far less
    `slack`. The cut-off rises from tile to tile; what falls below is dropped for good. Where so many
    rows are nearly as far that the candidates pile up, they are measured early, and k stay.

@@ -36,8 +36,12 @@ class Candidates:
         lowest = self.cut_off
         if self.counter:
             lowest = np.minimum(lowest, self.counter.perhaps)
-        flat = np.flatnonzero(scores > lowest[:, None])
-        rows, places = np.divmod(flat, scores.shape[1])
+        # Most queries find nothing in most tiles: their best score tells.
+        rows = np.flatnonzero(scores.max(axis=1) > lowest)
+        scores = scores[rows]
+        flat = np.flatnonzero(scores > lowest[rows, None])
+        places = flat % scores.shape[1]
+        rows = rows[flat // scores.shape[1]]
         values = scores.ravel()[flat]
         if self.counter:
             self.counter.see(rows, values)

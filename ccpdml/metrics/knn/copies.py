@@ -18,7 +18,12 @@ def first_copies(gallery, limit):
     Returns:
         Increasing row indices, int [num_kept].
     """
-    prints = _fingerprints(gallery)
+    # A few columns tell most rows apart.
+    for columns in (slice(None, None, -(-gallery.shape[1] // 16)), slice(None)):
+        prints = _fingerprints(gallery[:, columns])
+        in_order = np.sort(prints)
+        if not (in_order[limit:] == in_order[:-limit]).any():
+            return np.arange(len(gallery))
     order = np.argsort(prints, kind="stable")
     _, starts, sizes = np.unique(prints[order], return_index=True, return_counts=True)
     dropped = np.zeros(len(gallery), bool)

@@ -5,22 +5,23 @@ import os
 
 import numpy as np
 
-MAX_WIDTH = 2048  # gallery rows per tile
-ROWS_PER_THREAD = 512  # queries whose scores one thread looks at
-MAX_THREADS = 8  # beyond, Python's lock would be the bottleneck
+MAX_WIDTH = 1024  # gallery rows per tile
+ROWS_PER_THREAD = 512  # queries whose scores one thread computes and looks at
+MAX_THREADS = 16  # beyond, Python's lock would be the bottleneck
+MAX_TILES = 16  # per slab: threads wait for each other after each of them
 TILE_BYTES = 24  # per value of a tile: read, moved, rounded
 SCORE_BYTES = 64  # per score: itself, masks, and the indices if all of them pass
 ENTRY_BYTES = 100  # per gallery row that a query asks for, while sorted
 
 
 class Plan:
-    """Tile width, rows per product and batches of queries.
+    """Tile width, slab width and batches of queries.
 
     Args:
         sizes: gallery rows wanted per query, int [num_queries].
         deepest: most rows that a later scan of the same arrays may want of a query, int.
         gallery_shape: (gallery_size, dim).
-        max_memory_bytes: int; a quarter goes to the tile, to its scores and to a batch of queries.
+        max_memory_bytes: int; a quarter goes to a slab, to scores and to a batch of queries.
 
     Raises:
         ValueError: if not even one query against eight gallery rows fits.
@@ -40,20 +41,18 @@ class Plan:
             )
         widest = min(MAX_WIDTH, self.share // tile_row, self.share // SCORE_BYTES, gallery_size + 7)
         self.width = widest // 8 * 8
+        self.slab_width = self.width * max(1, min(MAX_TILES, self.share // (tile_row * self.width)))
         self.num_threads = min(MAX_THREADS, os.cpu_count() or 1)
-        most_rows = ROWS_PER_THREAD * self.num_threads
-        self.num_rows = min(most_rows, self.share // (SCORE_BYTES * self.width))
+        most_rows = self.share // (SCORE_BYTES * self.width)
+        self.num_threads = min(self.num_threads, most_rows)
+        self.num_rows = min(ROWS_PER_THREAD, most_rows // self.num_threads)
 
     def batches(self):
-        """Yields lists of groups of blocks; a block is a slice of queries, one per thread."""
+        """Yields lists of blocks; a block is a slice of queries."""
         batch_of = (np.cumsum(self.query_bytes) - 1) // self.share
         edges = [0, *(np.flatnonzero(np.diff(batch_of)) + 1), len(batch_of)]
         for start, stop in itertools.pairwise(edges):
-            yield [
-                self._blocks(first, min(first + self.num_rows, stop))
-                for first in range(start, stop, self.num_rows)
-            ]
-
-    def _blocks(self, start, stop):
-        step = -(-(stop - start) // self.num_threads)
-        return [slice(first, min(first + step, stop)) for first in range(start, stop, step)]
+            # As many blocks as threads, or a multiple of it: no thread is left without one.
+            rounds = -(-(stop - start) // (self.num_rows * self.num_threads))
+            step = -(-(stop - start) // (rounds * self.num_threads))
+            yield [slice(first, min(first + step, stop)) for first in range(start, stop, step)]

@@ -5,7 +5,7 @@ import dataclasses
 
 import numpy as np
 
-from ccpdml.metrics.knn import candidates, copies, memory, space
+from ccpdml.metrics.knn import blas, candidates, copies, memory, space
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,40 +58,49 @@ def scan(task, max_memory_bytes):
     plan = memory.Plan(task.sizes, deepest, task.gallery.shape, max_memory_bytes)
     score_space = space.ScoreSpace(task.query, task.gallery)
     kept = copies.first_copies(task.gallery, deepest + 1)
-    with concurrent.futures.ThreadPoolExecutor(plan.num_threads) as pool:
+    with blas.one_thread_each(), concurrent.futures.ThreadPoolExecutor(plan.num_threads) as pool:
         for batch in plan.batches():
-            groups = [_Group(task, score_space, blocks) for blocks in batch]
-            for start in range(0, len(kept), plan.width):
-                columns = kept[start : start + plan.width]
-                tile = score_space.gallery_side(task.gallery[columns])
-                for group in groups:
-                    group.see(tile, columns, pool)
-            for group in groups:
-                yield from pool.map(_Block.found, group.blocks)
+            blocks = [_Block(task, score_space, queries) for queries in batch]
+            for start in range(0, len(kept), plan.slab_width):
+                slab = _Slab(task, score_space, kept[start : start + plan.slab_width], plan.width)
+                _wait_for(pool.map(slab.prepare, slab.tiles))
+                _wait_for(pool.map(slab.pass_by, blocks))
+            yield from pool.map(_Block.found, blocks)
 
 
-class _Group:
-    """Queries that share one matrix product per tile; each thread then looks at one block."""
+def _wait_for(results):
+    """Until all threads are done; raises what a thread raised."""
+    for _ in results:
+        pass
 
-    def __init__(self, task, score_space, blocks):
-        self.side = score_space.query_side(task.query[blocks[0].start : blocks[-1].stop])
-        self.blocks = [_Block(task, score_space, block) for block in blocks]
 
-    def see(self, tile, columns, pool):
-        scores = self.side @ tile.T
-        edges = np.cumsum([len(block.sizes) for block in self.blocks])[:-1]
-        seen = pool.map(
-            _Block.see, self.blocks, np.split(scores, edges), [columns] * len(self.blocks)
-        )
-        list(seen)  # waits, and raises what a thread raised
+class _Slab:
+    """Tiles of the gallery that all queries see before the next ones are prepared."""
+
+    def __init__(self, task, score_space, columns, width):
+        self.task, self.score_space, self.columns = task, score_space, columns
+        self.side = np.empty((len(columns), task.gallery.shape[1] + 1), np.float32)
+        self.tiles = [slice(start, start + width) for start in range(0, len(columns), width)]
+
+    def prepare(self, tile):
+        columns = self.columns[tile]
+        first, last = columns[0], columns[-1]
+        is_run = last - first == len(columns) - 1
+        rows = self.task.gallery[slice(first, last + 1) if is_run else columns]
+        self.score_space.fill_gallery_side(self.side[tile], rows)
+
+    def pass_by(self, block):
+        for tile in self.tiles:
+            block.see(block.side @ self.side[tile].T, self.columns[tile])
 
 
 class _Block:
-    """The part of a task that one thread handles."""
+    """The part of a task that one thread handles at a time."""
 
     def __init__(self, task, score_space, queries):
         self.task, self.queries = task, queries
         self.sizes, self.excluded = task.sizes[queries], task.excluded[queries]
+        self.side = score_space.query_side(task.query[queries])
         self.counter = None
         if task.count_within is not None:
             lowest = score_space.scores_at(task.query[queries], task.count_within[queries])

@@ -3,15 +3,17 @@
 import numpy as np
 
 VALUES_PER_READ = 2**16
+ROWS_FOR_MEAN = 4096
+_SAFE_RADIUS = (1e-15, 1e15)
 
 
 class ScoreSpace:
     """Centers and scales embeddings so that `query_side(x) @ gallery_side(y).T` scores nearness.
 
-    With u, v the embeddings moved to the gallery's mean and scaled into the unit ball, the score is
-    u.v - |v|^2 / 2 = (|u|^2 - |u - v|^2) / 2, so it falls as the distance grows. Its rounding error
-    is at most `slack / 2` whatever the order in which the product sums: two scores further apart
-    than `slack` are ordered as the true distances are.
+    With u, v the embeddings moved to about the gallery's mean and scaled into the unit ball, the
+    score is u.v - |v|^2 / 2 = (|u|^2 - |u - v|^2) / 2, so it falls as the distance grows. Its
+    rounding error is at most `slack / 2` whatever the order in which the product sums: two scores
+    further apart than `slack` are ordered as the true distances are.
 
     Args:
         query: float32 [num_queries, dim].
@@ -19,28 +21,42 @@ class ScoreSpace:
     """
 
     def __init__(self, query, gallery):
-        self.origin = sum(rows.sum(axis=0) for rows in _doubles(gallery)) / len(gallery)
-        radius = max(_radius(query, self.origin), _radius(gallery, self.origin))
-        self.scale = 1.0 / radius if radius > 0.0 else 1.0
-        # A sum of dim + 1 products whose absolute values add up to 1.5, after rounding u and v.
+        some = gallery[:: -(-len(gallery) // ROWS_FOR_MEAN)]
+        self.origin = some.mean(axis=0, dtype=np.float64).astype(np.float32)
+        # Values whose squares float32 cannot hold are moved and scaled in float64.
+        for dtype in (np.float32, np.float64):
+            squares = [_largest_square(rows, self.origin, dtype) for rows in (query, gallery)]
+            self.dtype, radius = dtype, np.sqrt(float(max(squares)))
+            if _SAFE_RADIUS[0] < radius < _SAFE_RADIUS[1]:
+                break
+        # A power of two: scaling rounds nothing. The radius itself was rounded.
+        exponent = np.ceil(np.log2(1.001 * radius)) if radius > 0.0 else 0.0
+        self.scale = self.dtype(2.0**-exponent)
+        # u and v are rounded once, |v|^2 / 2 and the product sum dim + 1 values: absolute values
+        # that add up to 0.5 and to 1.5.
         self.slack = 2.0 * np.finfo(np.float32).eps * (gallery.shape[1] + 8)
 
     def query_side(self, rows):
         """Float32 [n, dim] -> float32 [n, dim + 1]."""
-        moved = self._moved(rows)
-        return _joined(moved, np.ones(len(rows)))
+        side = np.empty((len(rows), rows.shape[1] + 1), np.float32)
+        side[:, :-1] = self._moved(rows)
+        side[:, -1] = 1.0
+        return side
 
-    def gallery_side(self, rows):
-        """Float32 [n, dim] -> float32 [n, dim + 1]."""
-        moved = self._moved(rows)
-        return _joined(moved, -0.5 * _squared_norms(moved))
+    def fill_gallery_side(self, side, rows):
+        """Writes float32 [n, dim] into `side`, float32 [n, dim + 1]."""
+        side[:, :-1] = self._moved(rows)
+        side[:, -1] = -0.5 * _squared_norms(side[:, :-1])
 
     def scores_at(self, rows, distances):
         """Scores of gallery points at these squared distances from `rows`, float64 [n]."""
-        return 0.5 * (_squared_norms(self._moved(rows)) - self.scale**2 * distances)
+        moved = self._moved(rows).astype(np.float64)
+        return 0.5 * (_squared_norms(moved) - float(self.scale) ** 2 * distances)
 
     def _moved(self, rows):
-        return (rows - self.origin) * self.scale
+        moved = np.subtract(rows, self.origin, dtype=self.dtype)
+        moved *= self.scale
+        return moved
 
 
 def squared_distances(query, gallery, rows, columns):
@@ -67,18 +83,15 @@ def parts(num_rows, dim):
     return [slice(start, start + step) for start in range(0, num_rows, step)]
 
 
-def _doubles(embeddings):
-    for part in parts(*embeddings.shape):
-        yield embeddings[part].astype(np.float64)
-
-
-def _radius(embeddings, origin):
-    return max(np.sqrt(_squared_norms(rows - origin).max()) for rows in _doubles(embeddings))
+def _largest_square(embeddings, origin, dtype):
+    """The largest squared distance from `origin`."""
+    largest = 0.0
+    with np.errstate(over="ignore"):  # infinite: not safe
+        for part in parts(*embeddings.shape):
+            moved = np.subtract(embeddings[part], origin, dtype=dtype)
+            largest = max(largest, _squared_norms(moved).max())
+    return largest
 
 
 def _squared_norms(rows):
     return np.einsum("ij,ij->i", rows, rows)
-
-
-def _joined(moved, last):
-    return np.concatenate([moved, last[:, None]], axis=1, dtype=np.float32, casting="same_kind")
