@@ -13,7 +13,7 @@ BESIDE = {"ccpdml.gin": "gin", "ccpdml.experiments": "experiments"}
 
 # The one list of packages; .ci/make_requirements.py makes requirements*.txt of it. First what the
 # library needs, as wide as works on either stack. fonttools comes with matplotlib, h5py with
-# TensorFlow.
+# TensorFlow, threadpoolctl with scikit-learn.
 REQUIRES = {
     "absl-py": ">=2.0",
     "gin-config": ">=0.5.0",

@@ -20,7 +20,12 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 # Names of packages that are not those of their modules.
 DISTRIBUTIONS = {"PIL": "pillow", "absl": "absl-py", "gin": "gin-config", "sklearn": "scikit-learn"}
 # What a package we need brings along, and what is imported only by those who have it.
-BROUGHT_ALONG = {"fontTools": "matplotlib", "h5py": "tensorflow", "keras": "tensorflow"}
+BROUGHT_ALONG = {
+    "fontTools": "matplotlib",
+    "h5py": "tensorflow",
+    "keras": "tensorflow",
+    "threadpoolctl": "scikit-learn",
+}
 # Addons belong to one stack; torch and PML to a benchmark; the rest to the extras export and hub.
 OPTIONAL = {"tensorflow_addons", "torch", "pytorch_metric_learning", "onnx", "onnxruntime"}
 OPTIONAL |= {"tf2onnx", "keras_hub", "ai_edge_litert"}
@@ -190,7 +195,7 @@ def test_what_the_package_imports_is_what_it_requires(setup_file):
     files = [*(ROOT / "ccpdml").rglob("*.py"), *(ROOT / "experiments").rglob("*.py")]
     names = {name for path in files for name in imported(path)}
     names -= set(sys.stdlib_module_names) | OPTIONAL | {"ccpdml", "experiments"}
-    names -= {path.stem for path in (ROOT / "experiments").glob("*.py")}  # They lie side by side.
+    names -= {path.stem for path in (ROOT / "experiments").rglob("*.py")}  # They lie side by side.
     names = {BROUGHT_ALONG.get(name, name) for name in names}
     assert {DISTRIBUTIONS.get(name, name) for name in names} <= packages(
         setup_file[1]["install_requires"]

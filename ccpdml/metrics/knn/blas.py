@@ -1,4 +1,4 @@
-"""How many threads the linear algebra library takes for one product."""
+"""Threads of the linear algebra library."""
 
 import contextlib
 import functools
