@@ -31,7 +31,8 @@ def describe(parts: dict[str, ImageSet]) -> dict[str, Any]:
     Returns:
         Dict ready for JSON: `root`, the folder that all files lie in (None for pixels in memory),
         and by name of the part in `parts`, dicts of `images` and `classes` (their numbers), and of
-        the digests (str) `class_names` and `digest`, of all.
+        the digests (str) `class_names` and `digest`, of all but the `categories`, which have one of
+        their own where they are known.
 
     Raises:
         FileNotFoundError: if a file is not there.
@@ -53,11 +54,14 @@ def of(splits: Splits) -> dict[str, Any]:
 
 
 def differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """Differences of two descriptions, a line for each part; where they lie is no difference."""
+    """Differences of two descriptions, a line for each part; where they lie is no difference.
+
+    Nor is it one that only one of them, such as that of an older run, knows of categories.
+    """
     lines = []
     for name in sorted(then["parts"] | now["parts"]):
         one, other = then["parts"].get(name), now["parts"].get(name)
-        if one != other:
+        if _are_different(one, other):
             lines.append(f"{name}: {_spell(one)} then, {_spell(other)} now{_of_what(one, other)}")
     return lines
 
@@ -72,12 +76,20 @@ def _describe(images, root, sizes):
     lines = _lines_of_pixels(images) if images.in_memory else _lines_of_files(images, root, sizes)
     names = _digest(images.class_names)
     labels = hashlib.sha256(images.labels.tobytes()).hexdigest()
+    categories = {"categories": _digest(images.categories)} if images.categories else {}
     return {
         "images": len(images),
         "classes": images.num_classes,
         "class_names": names,
         "digest": _digest([names, labels, *lines]),
+        **categories,
     }
+
+
+def _are_different(one, other):
+    if one is None or other is None:
+        return one is not other
+    return any(one[name] != other[name] for name in one.keys() & other.keys())
 
 
 def _lines_of_pixels(images):
@@ -142,4 +154,6 @@ def _of_what(one, other):
         return ""
     if one["class_names"] != other["class_names"]:
         return ", with other class names"
+    if one["digest"] == other["digest"]:
+        return ", with other categories"
     return ", with other files, labels or order"

@@ -22,12 +22,15 @@ class ImageSet:
         class_names: one name per class, tuple of str. Every class has an image, except in a
             query/gallery pair: the two share their class names.
         names: a readable name per image, tuple of str, unless it is a file; numbers if left out.
+        categories: the category (super-class) of each class, such as "bicycle" of a product, tuple
+            of str; empty if they are not known. Each class is in one.
     """
 
     images: np.ndarray | StoredVectors
     labels: np.ndarray
     class_names: tuple[str, ...]
     names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
 
     def __post_init__(self):
         images, labels = self.images, np.asarray(self.labels)
@@ -36,10 +39,12 @@ class ImageSet:
             object.__setattr__(self, "names", tuple(f"image {i}" for i in range(len(images))))
         _check_images(images, self.names)
         _check_labels(labels, len(images), len(self.class_names))
+        _check_categories(self.categories, len(self.class_names))
         object.__setattr__(self, "images", images)
         object.__setattr__(self, "labels", labels.astype(np.int32))
         object.__setattr__(self, "class_names", tuple(self.class_names))
         object.__setattr__(self, "names", tuple(self.names))
+        object.__setattr__(self, "categories", tuple(self.categories))
 
     def __len__(self):
         return len(self.labels)
@@ -47,6 +52,11 @@ class ImageSet:
     @property
     def num_classes(self) -> int:
         return len(self.class_names)
+
+    @property
+    def image_categories(self) -> np.ndarray | None:
+        """Category of each image, str [n]; None if the categories are not known."""
+        return np.array(self.categories)[self.labels] if self.categories else None
 
     @property
     def in_memory(self) -> bool:
@@ -77,12 +87,17 @@ class ImageSet:
         return dataclasses.replace(self, images=images, labels=self.labels[indices], names=names)
 
     def joined(self, other: "ImageSet") -> "ImageSet":
-        """These images and another set's, whose classes are counted on after these."""
+        """These images and another set's, whose classes are counted on after these.
+
+        Raises:
+            ValueError: if only one of them has categories.
+        """
         return ImageSet(
             images=_joined(self.images, other.images),
             labels=np.concatenate([self.labels, other.labels + self.num_classes]),
             class_names=self.class_names + other.class_names,
             names=self.names + other.names,
+            categories=self.categories + other.categories,
         )
 
     def select_classes(self, class_ids: npt.ArrayLike) -> Self:
@@ -101,8 +116,12 @@ class ImageSet:
         new_label = np.full(self.num_classes, -1, np.int32)
         new_label[class_ids] = np.arange(len(class_ids))
         kept = self.select(np.flatnonzero(new_label[self.labels] >= 0))
-        class_names = tuple(self.class_names[i] for i in class_ids)
-        return dataclasses.replace(kept, labels=new_label[kept.labels], class_names=class_names)
+        return dataclasses.replace(
+            kept,
+            labels=new_label[kept.labels],
+            class_names=tuple(self.class_names[i] for i in class_ids),
+            categories=tuple(self.categories[i] for i in class_ids) if self.categories else (),
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,4 +177,12 @@ def _check_labels(labels, num_images, num_classes):
         raise ValueError(
             f"`labels` must be in 0..{num_classes - 1}, one class name each. "
             f"Received: labels in {labels.min()}..{labels.max()}"
+        )
+
+
+def _check_categories(categories, num_classes):
+    if len(categories) not in (0, num_classes):
+        raise ValueError(
+            "`categories` must hold one for each class, or be empty. "
+            f"Received: {len(categories)} categories, {num_classes} classes"
         )

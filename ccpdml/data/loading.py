@@ -117,7 +117,7 @@ def load(
     is_whole = not any(info.get("skipped", {}).values())
     info["counts_verified"] = bool(source.published) and verify_counts and is_whole
     info["counts"] = {
-        part: {"images": len(images), "classes": images.num_classes}
+        part: {"images": len(images), "classes": images.num_classes} | _told_categories(images)
         for part, images in parts.items()
     }
     if source.rule:
@@ -168,6 +168,11 @@ def _told_of(name, source):
     """Origin of the data, for `info`."""
     info = {"name": name, "layout": source.layout, "rule": source.rule}
     return info | ({"features_of": source.features_of} if source.features_of else {})
+
+
+def _told_categories(images):
+    """Number of the categories of a part, for `info`, where they are known."""
+    return {"categories": len(set(images.categories))} if images.categories else {}
 
 
 def _told_left_out(source):

@@ -4,6 +4,7 @@ Everything is a pure function of (seed, step), so a run resumes by asking for th
 every worker of a cluster sees the same global batch.
 """
 
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 import gin
@@ -12,6 +13,7 @@ import numpy.typing as npt
 from absl import logging
 
 from ccpdml.bounds import Count, Whole, checked
+from ccpdml.data import streams
 
 
 @runtime_checkable
@@ -67,9 +69,9 @@ class ClassBalancedSampler:
         sizes = np.array([len(images) for images in self._images_of_class])
         self.num_small_classes = int(np.sum(sizes < samples_per_class))
         self._check(largest=int(sizes.max()))
-        self._class_stream = _Stream(self.num_classes, classes_per_batch, (seed, 0))
+        self._class_stream = streams.Stream(self.num_classes, classes_per_batch, (seed, 0))
         self._image_streams = [
-            _Stream(size, samples_per_class, (seed, 1 + label))
+            streams.Stream(size, samples_per_class, (seed, 1 + label))
             for label, size in enumerate(sizes.tolist())
         ]
 
@@ -101,14 +103,117 @@ class ClassBalancedSampler:
         Args:
             step: which batch, int >= 0. Consecutive steps are cheapest.
         """
-        classes = self._class_stream.group(step)
-        first = step * self.classes_per_batch
-        visits = np.arange(first, first + self.classes_per_batch) // self.num_classes
         samples = [
             self._images_of_class[label][self._image_streams[label].group(visit)]
-            for label, visit in zip(classes.tolist(), visits.tolist(), strict=True)
+            for label, visit in zip(*(each.tolist() for each in self._classes(step)), strict=True)
         ]
         return np.concatenate(samples)
+
+    def _classes(self, step):
+        """Classes of one batch, and how often each came in batches before; two int64 [P]."""
+        return self._class_stream.group(step), self._class_stream.visits(step)
+
+
+@gin.register
+class CategoryBalancedSampler(ClassBalancedSampler):
+    """Batches of classes out of few categories, which are harder to tell apart than any classes.
+
+    `categories_per_batch` categories are drawn, of each equally many classes, and of each of these
+    `samples_per_class` images. Every class of a category comes once before any of them repeats, and
+    every image of a class likewise; a batch holds neither a category nor a class twice.
+
+    Args:
+        labels: class of each image, int [n]; every class in 0..max(labels) has an image.
+        classes_per_batch: P, a multiple of `categories_per_batch`, int.
+        samples_per_class: M, int from 1 to the size of the largest class.
+        seed: int >= 0.
+        categories: the category of each class, str [num_classes]; a run passes those of its data.
+        categories_per_batch: categories in a batch, int from 1 to their number.
+        weigh_by_classes: whether a category is drawn by the number of its classes, so that all
+            classes come about equally often; otherwise all categories come equally often, and
+            the classes of small ones more often.
+        join_small: whether categories with fewer classes than a batch takes of one are joined and
+            count as one category; otherwise they are refused.
+
+    Raises:
+        ValueError: if P, M or the number of categories does not fit the classes, a category is
+            too small, or the categories are not known.
+
+    Source: hierarchical sampling, as `HierarchicalSampler` of pytorch-metric-learning and
+        `CategoryBalanceSampler` of open-metric-learning do it; as streams, this is our own.
+    """
+
+    @checked
+    def __init__(
+        self,
+        labels: npt.ArrayLike,
+        classes_per_batch: Count,
+        samples_per_class: Count,
+        seed: Whole = 0,
+        categories: Sequence[str] = (),
+        categories_per_batch: Count = 2,
+        weigh_by_classes: bool = True,
+        join_small: bool = False,
+    ):
+        super().__init__(labels, classes_per_batch, samples_per_class, seed)
+        self.categories_per_batch = categories_per_batch
+        self._check_categories(categories)
+        self._taken = classes_per_batch // categories_per_batch
+        classes_of = _classes_of_category(categories)
+        if join_small:
+            classes_of = _joined(classes_of, self._taken)
+        self._check_sizes(classes_of)
+        self.classes_of_category = classes_of
+        sizes = np.array([len(classes) for classes in classes_of.values()])
+        weights = sizes if weigh_by_classes else np.ones_like(sizes)
+        self._category_stream = streams.WeightedStream(weights, categories_per_batch, (seed, 0, 0))
+        self._streams_of_category = [
+            (classes, streams.Stream(len(classes), self._taken, (seed, 0, 1 + number)))
+            for number, classes in enumerate(classes_of.values())
+        ]
+
+    def _check_categories(self, categories):
+        if len(categories) != self.num_classes:
+            raise ValueError(
+                "`CategoryBalancedSampler` needs the category of each class, which these data do "
+                "not tell: those of `sop` do, of a table the column that "
+                "`data.load.category_column` names, and any `data.ImageSet` with `categories`. "
+                f"Received: {len(categories)} categories, {self.num_classes} classes"
+            )
+        if self.classes_per_batch % self.categories_per_batch:
+            raise ValueError(
+                "`train.classes_per_batch` must be a multiple of "
+                "`CategoryBalancedSampler.categories_per_batch`. Received: "
+                f"classes_per_batch={self.classes_per_batch}, "
+                f"categories_per_batch={self.categories_per_batch}"
+            )
+
+    def _check_sizes(self, classes_of):
+        small = [name for name, classes in classes_of.items() if len(classes) < self._taken]
+        if small:
+            first = small[0]
+            raise ValueError(
+                f"Every category must have the {self._taken} classes that a batch takes of it "
+                "(`train.classes_per_batch` through "
+                "`CategoryBalancedSampler.categories_per_batch`): lower the one, raise the other, "
+                "or bind `CategoryBalancedSampler.join_small = True`. Received: "
+                f"{len(small)} of {len(classes_of)} categories with fewer classes to train on, "
+                f"such as {repr(first):.100} with {len(classes_of[first])}"
+            )
+        if len(classes_of) < self.categories_per_batch:
+            raise ValueError(
+                "`CategoryBalancedSampler.categories_per_batch` must be in 1..number of categories "
+                f"to train on = {len(classes_of)}. "
+                f"Received: categories_per_batch={self.categories_per_batch}"
+            )
+
+    def _classes(self, step):
+        classes, visits = [], []
+        for category, visit in zip(*self._category_stream.group(step), strict=True):
+            own, stream = self._streams_of_category[category]
+            classes.append(own[stream.group(visit)])
+            visits.append(stream.visits(visit))
+        return np.concatenate(classes), np.concatenate(visits)
 
 
 def pool_indices(labels: npt.ArrayLike, pool_size: int, seed: int, draw: int) -> np.ndarray:
@@ -137,6 +242,21 @@ def pool_indices(labels: npt.ArrayLike, pool_size: int, seed: int, draw: int) ->
     )
 
 
+def _classes_of_category(categories):
+    """{category: its classes, int64 [k]}, in the order of the names."""
+    names, numbers = np.unique(np.asarray(categories, str), return_inverse=True)
+    return {name: np.flatnonzero(numbers == i) for i, name in enumerate(names.tolist())}
+
+
+def _joined(classes_of, least):
+    """The same, with the categories of fewer than `least` classes as one, by all their names."""
+    small = {name: classes for name, classes in classes_of.items() if len(classes) < least}
+    if not small:
+        return classes_of
+    kept = {name: classes for name, classes in classes_of.items() if name not in small}
+    return kept | {tuple(small): np.sort(np.concatenate(list(small.values())))}
+
+
 def _images_of_class(labels):
     """Indices of each class's images, ascending: a list of int64 arrays."""
     labels = np.asarray(labels)
@@ -147,48 +267,3 @@ def _images_of_class(labels):
             f"Received: {labels.size} labels, none of class {np.flatnonzero(sizes == 0)[:5]}"
         )
     return np.split(np.argsort(labels, kind="stable"), np.cumsum(sizes)[:-1])
-
-
-class _Stream:
-    """Random permutations of 0..num_items-1 end to end, cut into groups where nothing repeats.
-
-    A group may begin at the end of one permutation and go on in the next. Items it already has are
-    then passed over until it is full, and come after it, in order. Each permutation thus depends
-    on the one before it: the last two are kept, earlier ones are made again when asked for.
-    Where a group holds more than all items, each of them comes before one repeats in it.
-    """
-
-    def __init__(self, num_items, group_size, key):
-        self._num_items, self._group_size, self._key = num_items, group_size, key
-        self._last = -1, None, None  # Round, its permutation, and the permutation before it.
-
-    def group(self, index):
-        """Items of one group; int64 [group_size]."""
-        position, stop = index * self._group_size, (index + 1) * self._group_size
-        parts = []
-        while position < stop:
-            round_index, offset = divmod(position, self._num_items)
-            parts.append(self._permutation(round_index)[offset : offset + stop - position])
-            position += len(parts[-1])
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-    def _permutation(self, round_index):
-        # One tuple, replaced as a whole: threads that share the stream only lose time.
-        last, items, before = self._last
-        if round_index == last - 1:
-            return before
-        if round_index < last:
-            last, items = -1, None
-        while last < round_index:
-            last, items, before = last + 1, self._next(last + 1, items), items
-        self._last = last, items, before
-        return items
-
-    def _next(self, round_index, before):
-        items = np.random.default_rng([*self._key, round_index]).permutation(self._num_items)
-        taken = round_index * self._num_items % self._group_size
-        if not taken or taken >= self._num_items:
-            return items
-        fresh = np.setdiff1d(items, before[-taken:], assume_unique=True)
-        head = fresh[: self._group_size - taken]
-        return np.concatenate([head, np.setdiff1d(items, head, assume_unique=True)])

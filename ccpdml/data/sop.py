@@ -23,17 +23,29 @@ def _read_list(folder, name):
     if header != HEADER:
         raise ValueError(f"{file}: expected the header {HEADER}. Received: {header}")
     classes = [listing.integer(row[1], file, "a class id") for row in rows]
+    super_classes = [listing.integer(row[2], file, "a super-class id") for row in rows]
     paths = [row[3] for row in rows]
-    return files(folder, paths, classes), tuple(_mislabelled(classes, paths))
+    # `bicycle_final/...`: the lists only number the super-classes, the folders name them.
+    homes = [path.split("/")[0].removesuffix("_final") for path in paths]
+    images = files(folder, paths, classes, categories=dict(zip(classes, homes, strict=True)))
+    return images, tuple(_mislabelled(classes, super_classes, homes, paths))
 
 
-def _mislabelled(classes, paths):
-    """A product lies in one super-class folder (`bicycle_final/`, ...): a check on its label."""
-    home = {}
-    for label, path in zip(classes, paths, strict=True):
-        super_class = path.split("/")[0]
-        if home.setdefault(label, super_class) != super_class:
-            yield f"mislabelled: {path} is listed as product {label} of {home[label]}"
+def _mislabelled(classes, super_classes, homes, paths):
+    """A product lies in the one folder of its super-class: a check on its label."""
+    of_class, of_super_class = {}, {}
+    for label, super_class, home, path in zip(classes, super_classes, homes, paths, strict=True):
+        first = of_class.setdefault(label, (super_class, home))
+        if first != (super_class, home):
+            yield (
+                f"mislabelled: {path} is listed as product {label} of super-class {super_class}; "
+                f"the first image of that product is in super-class {first[0]}, {first[1]}"
+            )
+        elif of_super_class.setdefault(super_class, home) != home:
+            yield (
+                f"mislabelled: {path} is listed in super-class {super_class}, that of "
+                f"{of_super_class[super_class]}"
+            )
 
 
 BENCHMARK = benchmark.Benchmark(

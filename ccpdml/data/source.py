@@ -73,6 +73,7 @@ def files(
     classes: npt.ArrayLike,
     names: Mapping[int, str] | Mapping[str, str] | None = None,
     all_classes: npt.ArrayLike | None = None,
+    categories: Mapping[int, str] | Mapping[str, str] | None = None,
 ) -> image_set.ImageSet:
     """An image set of files.
 
@@ -82,6 +83,7 @@ def files(
         classes: class of each image, sortable keys [n].
         names: {key: class name}; None takes the keys.
         all_classes: keys of all the classes, if `classes` may lack some (query and gallery).
+        categories: {key: category} of all the classes; None where none are known.
 
     Returns:
         `ImageSet`; classes are numbered in the order of their keys.
@@ -94,4 +96,5 @@ def files(
         images=np.array([os.path.join(folder, path) for path in paths], dtype=str),
         labels=labels.reshape(-1).astype(np.int32),
         class_names=tuple(str(names[key] if names else key) for key in keys.tolist()),
+        categories=tuple(categories[key] for key in keys.tolist()) if categories else (),
     )

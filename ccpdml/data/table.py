@@ -10,7 +10,7 @@ SPLITS = ("train", "val", "test")
 ROLES = ("query", "gallery")
 
 
-def read(root: str | Path | None = None) -> Source:
+def read(root: str | Path | None = None, category_column: str | None = None) -> Source:
     """Reads a CSV file with the columns `path,label` and, if wanted, `split` and `role`.
 
     `path` is relative to the file; `split` is 'train', 'test' or 'val', without it the labels are
@@ -18,10 +18,12 @@ def read(root: str | Path | None = None) -> Source:
 
     Args:
         root: the CSV file, or a folder with an `images.csv`.
+        category_column: name of the column that has the category (super-class) of each label; None
+            leaves them without.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is not as described.
+        ValueError: if it is not as described, or a label is in two categories.
     """
     file = benchmark.data_root(root)
     file = file / DEFAULT_FILE if file.is_dir() else file
@@ -30,7 +32,9 @@ def read(root: str | Path | None = None) -> Source:
             "Expected a CSV file with the columns path,label[,split][,role]. "
             f"Received: {file}, which does not exist; set --data_root."
         )
-    rows = listing.table(file, required=("path", "label"))
+    columns = (category_column,) if category_column else ()
+    rows = listing.table(file, required=("path", "label", *columns))
+    categories = _categories(file, rows, category_column) if category_column else None
     splits, rule = _column(file, rows, "split", SPLITS), ""
     if not any(splits):
         first, _, rule = folder.halves(file, _labels(rows))
@@ -43,10 +47,10 @@ def read(root: str | Path | None = None) -> Source:
             f"{file}: expected rows with split train and rows with split test. "
             f"Received: {len(train)} and {len(test)}"
         )
-    queries, gallery = _queries_and_gallery(file, test)
+    queries, gallery = _queries_and_gallery(file, test, categories)
     return Source(
-        development=_image_set(file, train),
-        validation=_image_set(file, validation) if validation else None,
+        development=_image_set(file, train, categories),
+        validation=_image_set(file, validation, categories) if validation else None,
         test=queries,
         gallery=gallery,
         rule=rule,
@@ -54,11 +58,26 @@ def read(root: str | Path | None = None) -> Source:
     )
 
 
-def _queries_and_gallery(file, rows):
+def _categories(file, rows, column):
+    """{label: category}, of the column that has the categories."""
+    categories = {}
+    for row in rows:
+        label, category = row["label"], row[column]
+        if categories.setdefault(label, category) != category:
+            raise ValueError(
+                f"{file}: expected the images of a label in one category, as batches and scores "
+                f"are divided by it. Received: label {label!r} in {categories[label]!r} and, for "
+                f"{row['path']}, in {category!r} of the column {column!r} "
+                "(data.load.category_column)"
+            )
+    return categories
+
+
+def _queries_and_gallery(file, rows, categories):
     """Test rows as two image sets by their roles; without roles all are queries, the other None."""
     roles = _column(file, rows, "role", ROLES)
     if not any(roles):
-        return _image_set(file, rows), None
+        return _image_set(file, rows, categories), None
     queries = [row for row, role in zip(rows, roles, strict=True) if role == "query"]
     gallery = [row for row, role in zip(rows, roles, strict=True) if role == "gallery"]
     if not queries or not gallery:
@@ -66,8 +85,8 @@ def _queries_and_gallery(file, rows):
             f"{file}: expected queries and gallery images. "
             f"Received: {len(queries)} queries and {len(gallery)} gallery images"
         )
-    classes = _labels(rows)
-    return _image_set(file, queries, classes), _image_set(file, gallery, classes)
+    one, other = (_image_set(file, own, categories, rows) for own in (queries, gallery))
+    return one, other
 
 
 def _column(file, rows, column, values):
@@ -86,6 +105,7 @@ def _labels(rows):
     return [row["label"] for row in rows]
 
 
-def _image_set(file, rows, all_classes=None):
+def _image_set(file, rows, categories, rows_of_all_classes=None):
     paths = [row["path"] for row in rows]
-    return files(file.parent, paths, _labels(rows), all_classes=all_classes)
+    all_classes = _labels(rows_of_all_classes or rows)
+    return files(file.parent, paths, _labels(rows), all_classes=all_classes, categories=categories)

@@ -43,6 +43,10 @@ NOTE_FOLDS = (
     "embeddings side by side, one repeat at a time. Both intervals are over repeats."
 )
 
+NOTE_CATEGORIES = (
+    "Of the test queries of each category, which search among all categories; those without a "
+    "match are not counted. The mean counts every category once."
+)
 NOTE_LIVES = (
     "Images: how many different ones the proxies were born from. Radius: the largest distance from "
     "an image of the pool that has no nearer proxy, on average over proxies; at the end, in the "
@@ -185,6 +189,7 @@ def _run(run, cleaned_scores, facts):
     return [
         *alarms,
         _scores(run.results, cleaned_scores),
+        *_categories(run.results),
         markup.facts(_facts(run) | facts),
         markup.figures(curves),
         *(_lives(run.lives) if run.lives else _instances(run.history)),
@@ -239,6 +244,26 @@ def _scores(results, cleaned_scores):
             rows.append(_score_row(f"{part}, untrained", before, keys))
             rows.append(_score_row(f"{part}, difference", gain.gains(scores, before), keys, "+"))
     return markup.table(("", *map(names.label, keys)), rows, "narrow")
+
+
+def _categories(results):
+    """A table of the test scores of each category, if the data tell several."""
+    found = results.get("test_by_category")
+    if not found:
+        return []
+    keys = names.present(results["test"])
+    means = {key: sum(scores[key] for scores in found.values()) / len(found) for key in keys}
+    count = sum(scores["num_queries"] for scores in found.values())
+    rows = [
+        [row[0], f"{scores.get('num_queries', count):,}", *row[1:]]
+        for category, scores in [*found.items(), ("mean of categories", means)]
+        for row in [_score_row(category, scores, keys)]
+    ]
+    return [
+        markup.element("h3", "Test scores by category"),
+        markup.element("p", NOTE_CATEGORIES, "note"),
+        markup.table(("", "queries", *map(names.label, keys)), rows, "narrow"),
+    ]
 
 
 def _score_row(title, scores, keys, sign=""):

@@ -9,7 +9,7 @@ import tensorflow as tf
 from ccpdml import models, training
 from ccpdml.cluster import strategies
 from ccpdml.data import pipelines
-from ccpdml.runs.preparation import Preparation
+from ccpdml.runs.preparation import Preparation, takes
 from ccpdml.runs.recipe import Recipe
 from ccpdml.runs.run import Run
 
@@ -167,10 +167,11 @@ def _check_pairs(criterion, classes, samples):
 
 def _with_classes(configurable, num_classes):
     """Calls a class or function, with the number of classes if it takes that."""
-    target = configurable.__init__ if inspect.isclass(configurable) else configurable
-    if "num_classes" in inspect.signature(target).parameters:
-        return configurable(num_classes=num_classes)
-    return configurable()
+    return (
+        configurable(num_classes=num_classes)
+        if takes(configurable, "num_classes")
+        else configurable()
+    )
 
 
 def _agreed(bound, own):

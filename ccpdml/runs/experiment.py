@@ -98,7 +98,8 @@ def bound(
             a dict of them by names of their own, which two of one class need; see
             `training.OuterLoop` for when they act.
         sampler: class or function of (labels, classes_per_batch, samples_per_class, seed) ->
-            `ClassBalancedSampler`, or another `data.samplers.Sampler` of batches of that size.
+            `ClassBalancedSampler`, or another `data.samplers.Sampler` of batches of that size;
+            `categories`, those of the classes, are given if it takes them.
         evaluation: class or function of (queries[, gallery], ...) -> `RetrievalEvaluation`.
         checkpoint: class or function of a directory -> `Checkpoint`.
 

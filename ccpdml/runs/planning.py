@@ -39,7 +39,9 @@ def _data(prepared) -> Iterator[str]:
     for name in ("train", "validation", "test"):
         images = getattr(prepared.splits, name)
         if images is not None:
-            yield f"{name:<12}{images.num_classes:>7} classes {len(images):>8} images"
+            known = len(set(images.categories))
+            of = f" of {known} categor{'y' if known == 1 else 'ies'}" if known else ""
+            yield f"{name:<12}{images.num_classes:>7} classes {len(images):>8} images{of}"
 
 
 def _memory(prepared, learner, num_weights) -> Iterator[str]:

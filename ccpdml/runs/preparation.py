@@ -1,5 +1,9 @@
 """Preparation of a recipe on a machine: strategy, splits, batches."""
 
+import inspect
+from collections.abc import Callable
+from typing import Any
+
 import tensorflow as tf
 
 from ccpdml.cluster import strategies
@@ -43,9 +47,9 @@ class Preparation:
         self.classes_per_batch = recipe.batches.classes_per_batch or min(8, train.num_classes)
         self.samples_per_class = recipe.batches.samples_per_class
         self.batch_size = self.classes_per_batch * self.samples_per_class
-        self.sampler = recipe.batches.sampler(
-            train.labels, self.classes_per_batch, self.samples_per_class, recipe.schedule.seed
-        )
+        make, sizes = recipe.batches.sampler, (self.classes_per_batch, self.samples_per_class)
+        categories = {"categories": train.categories} if takes(make, "categories") else {}
+        self.sampler = make(train.labels, *sizes, recipe.schedule.seed, **categories)
         self._check_batch()
 
     def _check_batch(self):
@@ -117,6 +121,12 @@ class Preparation:
         if validation is None:  # Selected on test classes: `_check_selection`.
             return self.evaluation(self.splits.test, self.splits.gallery)
         return self.evaluation(validation)
+
+
+def takes(configurable: Callable[..., Any], name: str) -> bool:
+    """Tells whether a class or function has an argument of a name."""
+    target = configurable.__init__ if inspect.isclass(configurable) else configurable
+    return name in inspect.signature(target).parameters
 
 
 def _check_selection(select_on, splits):

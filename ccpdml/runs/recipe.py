@@ -84,7 +84,8 @@ class Batches(_Group):
         classes_per_batch: classes in the global batch (P), int; None is 8, or all there are.
         samples_per_class: images of each (M), int.
         sampler: class or function of (labels, classes_per_batch, samples_per_class, seed) ->
-            a `data.samplers.Sampler` of batches of that size.
+            a `data.samplers.Sampler` of batches of that size; `categories`, those of the classes,
+            are given if it takes them.
         evaluation_batch_size: images embedded at a time, int.
     """
 

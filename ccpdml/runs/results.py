@@ -142,6 +142,9 @@ def of(finished: Finished) -> dict[str, Any]:
     }
     if finished.validation is not None:
         results["validation"] = finished.validation
+    categories = by_category(finished)
+    if categories:
+        results["test_by_category"] = categories
     alarms = metrics.collapse.alarms(geometry)
     if trained.untrained is not None:
         results["untrained"] = trained.untrained
@@ -149,6 +152,27 @@ def of(finished: Finished) -> dict[str, Any]:
         scores: dict[str, Any] = {part: results[part] for part in parts if part in results}
         alarms |= metrics.gain.alarms(scores, trained.untrained)
     return results | {"geometry": geometry, "alarms": list(alarms.values())}
+
+
+def by_category(finished: Finished) -> dict[str, dict[str, float]]:
+    """Scores of the test queries of each category.
+
+    They are searched in all that is searched, not only among images of their category.
+
+    Returns:
+        Dict by category of scores by the keys of `metrics.names`, and of `num_queries`, those with
+        a match; empty where the categories are not known, or there is but one.
+    """
+    categories = finished.splits.test.image_categories
+    if categories is None or len(set(categories)) < 2:
+        return {}
+    averages = metrics.average(finished.test.query_scores, categories)["per_class"]
+    found = metrics.names.Scores(averages)
+    keys = ["num_queries", *finished.test.scores]
+    return {
+        category: {key: found[key][row].item() for key in keys}
+        for row, category in enumerate(found["labels"].tolist())
+    }
 
 
 def _write_embeddings(finished, path):

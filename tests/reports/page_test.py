@@ -525,3 +525,17 @@ def test_a_file_that_cannot_be_read_is_named_in_one_line(tmp_path, name, content
     with pytest.raises(ValueError, match=rf"{name}.*: expected .*Remove ") as caught:
         runs.read([run])
     assert "\n" not in str(caught.value)
+
+
+def test_scores_by_category_are_a_table_with_the_mean_that_counts_each_once(tmp_path):
+    scores = {"precision_at_1": 0.5, "r_precision": 0.25, "map_at_r": 0.125}
+    found = {"chair": scores | {"num_queries": 1200}, "<lamp>": dict.fromkeys(scores, 1.0)}
+    found["<lamp>"]["num_queries"] = 30
+    run = make_run(tmp_path / "run", test_by_category=found)
+    path, *_ = page.write_report([run], tmp_path / "report.html")
+    text = " ".join(Page(path.read_text()).text)
+    assert "Test scores by category" in text
+    assert "chair 1,200 50.00 25.00 12.50 <lamp> 30 100.00 100.00 100.00" in text
+    assert "mean of categories 1,230 75.00 62.50 56.25" in text
+    path, *_ = page.write_report([make_run(tmp_path / "other")], tmp_path / "other.html")
+    assert "category" not in path.read_text()

@@ -16,7 +16,7 @@ SLOTS = {
     "train.evaluation": [training.RetrievalEvaluation],
     "train.checkpoint": [training.Checkpoint],
     "train.tensorboard": [training.TensorBoardScalars],
-    "train.sampler": [data.samplers.ClassBalancedSampler],
+    "train.sampler": [data.samplers.ClassBalancedSampler, data.samplers.CategoryBalancedSampler],
     "train.pool": [training.PoolDraw],
     "train.reinitialization": [training.ProxyReinitialization],
     "train.encoder": [models.build_encoder],
