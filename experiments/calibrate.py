@@ -1,11 +1,12 @@
 """Finds the distances within which two images are of one class, and how sure that is.
 
 ccpdml calibrate --embeddings=photos.npz --output=thresholds.json
-ccpdml calibrate --encoder=runs/folder_ms --output=thresholds.json
+ccpdml calibrate --encoder=runs/folder_ms
 
 The images must be of classes that the encoder was not trained on: those of a file of embed.py, or
-the test images of a run. Beside the file goes a figure, .png. `ccpdml search` and `ccpdml export`
-take the file as their --threshold, of which the first threshold counts, or the one named behind @.
+the test images of a run. Beside the file goes a figure, .png; those of a run go into its directory,
+where `ccpdml report` finds the figure. `ccpdml search` and `ccpdml export` take the file as their
+--threshold, of which the first threshold counts, or the one named behind @.
 """
 
 from pathlib import Path
@@ -39,8 +40,22 @@ flags.DEFINE_integer(
     lower_bound=2,
 )
 flags.DEFINE_float("confidence", 0.95, "Of the intervals.", lower_bound=0.0, upper_bound=1.0)
-flags.DEFINE_string("output", "thresholds.json", "The file; the figure goes beside it as .png.")
+flags.DEFINE_string(
+    "output",
+    None,
+    "The file; the figure goes beside it as .png. Default: thresholds.json; with --encoder in the "
+    "directory of the run, and the figure among its figures.",
+)
 flags.DEFINE_bool("overwrite", False, "Replace the file and the figure if they are there.")
+
+
+def places():
+    """Paths of the file and of the figure."""
+    if FLAGS.encoder and not FLAGS.output:
+        run = Path(FLAGS.encoder).expanduser()
+        return run / "thresholds.json", run / "figures" / "thresholds.png"
+    output = Path(FLAGS.output or "thresholds.json").expanduser()
+    return output, output.with_suffix(".png")
 
 
 def main(argv):
@@ -49,8 +64,7 @@ def main(argv):
     quiet.import_tensorflow()
     from ccpdml import files, serving  # after the flags: --help need not wait for TensorFlow
 
-    output = Path(FLAGS.output).expanduser()
-    figure = output.with_suffix(".png")
+    output, figure = places()
     try:
         if output.suffix != ".json":
             raise ValueError(f"--output must end in .json. Received: {output}")

@@ -106,7 +106,8 @@ def build(cls, nested=None, change=False):
 
 def subjects():
     """Every way to get a scalar from embeddings and labels: pairs of `build`'s arguments."""
-    of_its_own = [cls for cls in PAIR_LOSSES if cls is not losses.MinedLoss]
+    around = losses.MinedLoss, losses.ThresholdConsistentLoss
+    of_its_own = [cls for cls in PAIR_LOSSES if cls not in around]
     one_per_distance = {cls.measure: cls for cls in of_its_own}
     for cls in PAIR_LOSSES + CRITERIA + KERAS_LOSSES:
         nested = [None]

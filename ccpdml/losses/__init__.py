@@ -26,6 +26,7 @@ from ccpdml.losses.proxy_nca import ProxyNCALoss
 from ccpdml.losses.proxy_synthesis import ProxySynthesisLoss
 from ccpdml.losses.soft_triple import SoftTripleLoss
 from ccpdml.losses.synthetic_classes import SyntheticClasses
+from ccpdml.losses.threshold_consistent import ThresholdConsistentLoss
 from ccpdml.losses.triplet import TripletLoss
 from ccpdml.losses.virtual_classes import VirtualClasses
 from ccpdml.losses.virtual_softmax import VirtualSoftmaxLoss
@@ -56,6 +57,7 @@ __all__ = [
     "ProxySynthesisLoss",
     "SoftTripleLoss",
     "SyntheticClasses",
+    "ThresholdConsistentLoss",
     "TripletLoss",
     "VirtualClasses",
     "VirtualSoftmaxLoss",

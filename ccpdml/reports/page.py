@@ -13,6 +13,8 @@ CAPTIONS = {
     "covering_radii": "How far a class reaches from the best few of its proxies, on average over "
     "classes: those that were trained, and those that replace them",
     "embeddings": "Embeddings of training images and proxies",
+    "thresholds": "Test images: what matches within a distance, and with half of the classes "
+    "unknown, how often an unknown one is taken for a known one",
     "retrieval": "Test queries, evenly spaced over the classes, and their nearest images",
     "best_queries": "The test queries with the highest average precision at R (AP), one of a class",
     "worst_queries": "The test queries with the lowest average precision at R (AP), one of a class",

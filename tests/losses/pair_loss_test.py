@@ -86,3 +86,28 @@ def test_a_loss_that_names_its_distance_as_it_once_was_is_refused():
 
         class Old(losses.PairLoss):
             distance = "negative_cosine"
+
+
+@pytest.mark.parametrize("inner", [losses.ContrastiveLoss(), losses.MultiSimilarityLoss()])
+def test_pairs_beyond_fixed_cosines_pay(inner):
+    """Two of three positive pairs lack 0.1 and 0.3, one of two negative ones has 0.2 too much."""
+    cosines = tf.constant([[0.8, 0.6, 0.95, 0.7, 0.1]])
+    positive, negative = tf.constant([[1.0, 1, 1, 0, 0]]), tf.constant([[0.0, 0, 0, 1, 1]])
+    is_cosine = isinstance(inner, losses.MultiSimilarityLoss)
+    measured = -cosines if is_cosine else tf.sqrt(2.0 - 2.0 * cosines)
+    plain = inner(measured, positive, negative)
+    for weights, expected in (((1.0, 1.0), 0.4), ((2.0, 0.5), 0.5), ((0.0, 0.0), 0.0)):
+        loss = losses.ThresholdConsistentLoss(inner, 0.9, 0.5, *weights)
+        added = loss(measured, positive, negative) - plain
+        np.testing.assert_allclose(added, expected, atol=1e-6)
+
+
+def test_fixed_cosines_need_a_loss_of_cosines():
+    mined = losses.MinedLoss(losses.TripletLoss(), losses.HardNegativeMiner())
+    for refused in (mined, losses.ProxyAnchorLoss(3)):
+        with pytest.raises(ValueError, match=f"loss={type(refused).__name__}"):
+            losses.ThresholdConsistentLoss(refused)
+    inner = losses.ThresholdConsistentLoss(losses.TripletLoss())
+    again = tf.keras.layers.deserialize(tf.keras.layers.serialize(inner))
+    np.testing.assert_allclose(again(EMBEDDINGS, LABELS), inner(EMBEDDINGS, LABELS))
+    assert np.isfinite(losses.MinedLoss(inner, losses.HardNegativeMiner())(EMBEDDINGS, LABELS))

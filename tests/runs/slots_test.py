@@ -25,6 +25,7 @@ SLOTS = {
     "ChanceConstrainedLoss.loss": losses.PairLoss,
     "ChanceConstrainedLoss.extra_classes": extra_classes.ExtraClasses,
     "MinedLoss.miner": miners.Miner,
+    "ThresholdConsistentLoss.loss": losses.PairLoss,
     "ProxyAnchorLoss.normalization": layers.normalization._Geometry,
     "train.training_view": "ccpdml.data.views",
     "train.preprocess": "ccpdml.models.inputs",

@@ -246,8 +246,9 @@ def test_the_test_images_of_a_run_calibrate(place, tmp_path):
         programs.run("calibrate.py", *flags)
     points = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
     np.savez(run / "test_embeddings.npz", query=points, query_labels=np.arange(20)[:, None] // 4)
-    programs.run("calibrate.py", *flags)
-    found = serving.read_thresholds(tmp_path / "thresholds.json")
+    programs.run("calibrate.py", flags[0])
+    assert (run / "figures" / "thresholds.png").is_file()
+    found = serving.read_thresholds(run / "thresholds.json")
     assert (found.num_images, found.num_classes) == (20, 5)
     assert found.encoder["fingerprint"] == serving.load_encoder(run).info["fingerprint"]
     with pytest.raises(SystemExit, match=r"^ERROR: Give --embeddings or --encoder, and not both"):
