@@ -72,7 +72,7 @@ clean:
 	touch $@
 
 .venv/installed: .venv/packages setup.py
-	$(DEFAULT) $(PIP_INSTALL) -r requirements.txt -e ".[dev,hub]"
+	$(DEFAULT) $(PIP_INSTALL) -r requirements.txt -e ".[dev,hub,database]"
 	touch $@
 
 .venv/installed-%: .venv/installed

@@ -63,6 +63,8 @@ EXPORT = {
 HUB = {"keras-hub": ">=0.32,<0.33"}
 # Approximate indices of embeddings.
 INDEX = {"faiss-cpu": ">=1.9", "usearch": ">=2.16"}
+# A vector database; the page about it is run on the default stack.
+DATABASE = {"lancedb": ">=0.40"}
 EXTRAS = {
     "addons": STACKS["addons"],
     "export": EXPORT,
@@ -70,6 +72,7 @@ EXTRAS = {
     "huggingface": {"huggingface_hub": ">=0.23"},
     "hub": HUB,
     "index": INDEX,
+    "database": DATABASE,
     # TF 2.21 with Keras 2 (TF_USE_LEGACY_KERAS=1).
     "legacy": {"tensorflow": "==2.21.*", "tf-keras": "==2.21.*"},
     # pytest-xdist: two workers, two cores. setuptools: builds the wheel that the tests inspect.
