@@ -21,6 +21,8 @@ def gather(x: tf.Tensor) -> tf.Tensor:
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
         return x
+    if x.dtype == tf.bool:  # Collectives of GPUs know no such type.
+        return tf.cast(gather(tf.cast(x, tf.int32)), tf.bool)
     # Identity: multi-worker collectives refuse a raw batch element ("destinations are empty").
     gathered = context.all_gather(tf.identity(x), axis=0)
     return tf.ensure_shape(gathered, [None, *x.shape[1:]])  # Collectives forget all of the shape.

@@ -25,18 +25,20 @@ def compare(
         loss: a `PairLoss`; or a `Criterion` on the pairs of a set, such as `AddonsLoss`: the
             references then join the batch, and normalization is its own.
         embeddings: the anchors, float [batch, dim].
-        labels: their classes, int [batch] or [batch, 1].
+        labels: their classes, int [batch] or [batch, 1]; or several labels of each, bool
+            [batch, num_labels]: those that share one are positives of each other, others negatives.
         references: what they are compared with, float [num_references, dim]; None is the batch
             itself, no embedding being its own positive.
-        reference_labels: classes of the references, int [num_references] or [num_references, 1].
+        reference_labels: labels of the references, likewise.
         normalize: function that both sides pass first; None takes them as they are.
 
     Returns:
         The loss, float scalar.
 
     Raises:
-        ValueError: if references come without labels, or labels without references, or there is
-            not one label for each point.
+        ValueError: if references come without labels, or labels without references, if there is
+            not one label, or a row of several, for each point, or if a loss that needs one class
+            of each gets several labels.
     """
     if (references is None) != (reference_labels is None):
         raise ValueError("`references` and `reference_labels` must be given together.")
@@ -71,6 +73,7 @@ class BatchPairs(Criterion):
     """
 
     needs_pairs = True
+    takes_several_labels = True
 
     def __init__(self, loss: tf.keras.layers.Layer, **kwargs):
         super().__init__(**kwargs)

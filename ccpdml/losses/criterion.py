@@ -15,7 +15,8 @@ NESTED = ("loss", "normalization", "miner", "extra_classes")
 class Criterion(tf.keras.layers.Layer):
     """Base of what a learner minimizes: `call(embeddings, labels)` -> float scalar.
 
-    Embeddings are float [batch, dim] as the encoder gives them, labels int [batch] or [batch, 1].
+    Embeddings are float [batch, dim] as the encoder gives them, labels int [batch] or [batch, 1],
+    or several of each image, bool [batch, num_labels], where it takes them.
     It computes in float32 whatever the dtype policy.
 
     Args:
@@ -28,16 +29,20 @@ class Criterion(tf.keras.layers.Layer):
         needs_pairs: whether it learns from pairs of the batch and nothing else, so that a batch
             must hold two classes and two images of each.
         num_classes: classes that labels must be of, 0..num_classes-1; None lets them be any.
+        takes_several_labels: whether labels may be several of each image, bool [batch, num_labels],
+            images that share one being positives of each other.
 
     Raises:
-        ValueError: when called with embeddings and labels of other shapes, or with a label that is
-            no class. In a graph the latter is an `InvalidArgumentError` when it runs; XLA knows no
-            errors, there the loss is not a number.
+        ValueError: when called with embeddings and labels of other shapes, with several labels of
+            each image where one class is needed, or with a label that is no class. In a graph the
+            last is an `InvalidArgumentError` when it runs; XLA knows no errors, there the loss is
+            not a number.
     """
 
     default_normalization = layers.LipschitzNormalization
     needs_pairs = False
     num_classes: int | None = None
+    takes_several_labels = False
 
     def __init__(self, normalization: tf.keras.layers.Layer | None = None, **kwargs):
         super().__init__(**({"dtype": "float32", "autocast": False} | kwargs))
@@ -47,6 +52,8 @@ class Criterion(tf.keras.layers.Layer):
         """Returns the loss, float scalar; labels are looked at before `call` sees them."""
         embeddings, labels = tf.convert_to_tensor(embeddings), tf.convert_to_tensor(labels)
         masks.check_shapes(embeddings, labels)
+        if masks.are_several(labels) and not self.takes_several_labels:
+            raise ValueError(self._refusal())
         if self.num_classes is None:
             return super().__call__(embeddings, labels)
         numbers, are_classes = masks.as_classes(labels, self.num_classes)
@@ -54,6 +61,14 @@ class Criterion(tf.keras.layers.Layer):
             return tf.where(are_classes, super().__call__(embeddings, numbers), np.nan)
         with tf.control_dependencies(_assert_classes(are_classes, labels, self.num_classes)):
             return super().__call__(embeddings, tf.identity(numbers))
+
+    def _refusal(self):
+        """Text of the error where each image has several labels."""
+        return (
+            f"`{type(self).__name__}` needs one class of each image, int [batch]; a criterion on "
+            "pairs alone takes several labels of each: bind `train.criterion = @BatchPairs`, with "
+            "any pair loss as `BatchPairs.loss`. Received: labels of bool, several of each image"
+        )
 
     def build(
         self, embeddings_shape: tf.TensorShape, labels_shape: tf.TensorShape | None = None

@@ -32,9 +32,13 @@ class CrossBatchMemory(Criterion):
             program), not from its first step on (the paper).
         exclude_own_copy: False lets an embedding meet its own copy as a positive (the original
             program), at distance 0.
+        num_labels: how many labels there are, int, if images have several; None if each is of one
+            class.
 
     Source: Wang et al., "Cross-Batch Memory for Embedding Learning" (2020), algorithm 1.
     """
+
+    takes_several_labels = True
 
     @checked
     def __init__(
@@ -46,6 +50,7 @@ class CrossBatchMemory(Criterion):
         memory_weight: NonNegative = 1.0,
         wait_until_full: bool = False,
         exclude_own_copy: bool = True,
+        num_labels: Count | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -56,19 +61,21 @@ class CrossBatchMemory(Criterion):
         self.memory_weight = memory_weight
         self.wait_until_full = wait_until_full
         self.exclude_own_copy = exclude_own_copy
+        self.num_labels = num_labels
 
     def build(
         self, embeddings_shape: tf.TensorShape, labels_shape: tf.TensorShape | None = None
     ) -> None:
         shape = (self.memory_size, embeddings_shape[-1])
         self.memory = state.add(self, "memory", shape)
-        self.memory_labels = state.add(self, "memory_labels", shape[:1], "int32")
+        of_each, dtype = ((), "int32") if self.num_labels is None else ((self.num_labels,), "bool")
+        self.memory_labels = state.add(self, "memory_labels", (self.memory_size, *of_each), dtype)
         self.num_steps = state.add(self, "num_steps", dtype="int64")
         self.num_written = state.add(self, "num_written", dtype="int64")
         super().build(embeddings_shape)
 
     def call(self, embeddings: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        anchors, labels = self.normalization(embeddings), tf.reshape(labels, [-1])
+        anchors, labels = self.normalization(embeddings), self._as_kept(labels)
         in_batch = self.pair_weight * self.loss(self.loss.measure(anchors), *masks.pairs(labels))
         slots, num_written = self._remember(anchors, labels)
         needed = self.memory_size if self.wait_until_full else 1
@@ -78,6 +85,17 @@ class CrossBatchMemory(Criterion):
         measured = self.loss.measure(anchors, tf.convert_to_tensor(self.memory))
         with_memory = self.loss(measured, *pairs)
         return in_batch + self.memory_weight * is_used * with_memory
+
+    def _as_kept(self, labels):
+        """Labels of the shape and kind that the memory has."""
+        several = labels.shape[-1] if masks.are_several(labels) else None
+        if several != self.num_labels:
+            raise ValueError(
+                "`CrossBatchMemory.num_labels` must be the number of labels where images have "
+                "several of them, and None where each is of one class. Received: "
+                f"num_labels={self.num_labels}, labels {labels.dtype.name} of {labels.shape}"
+            )
+        return tf.reshape(labels, [-1]) if self.num_labels is None else labels
 
     def _remember(self, anchors, labels):
         """Writes the batch; returns its slots, int64 [batch], and how many were ever written."""
@@ -103,7 +121,8 @@ class CrossBatchMemory(Criterion):
         places = tf.range(self.memory_size, dtype=tf.int64)
         filled = tf.cast(places < num_written, positive.dtype)
         if self.exclude_own_copy:
-            positive *= tf.cast(slots[:, None] != places, positive.dtype)
+            # A negative it is too, where an image has no label at all.
+            filled *= tf.cast(slots[:, None] != places, positive.dtype)
         return positive * filled, negative * filled
 
     def get_config(self) -> dict[str, Any]:
@@ -115,4 +134,5 @@ class CrossBatchMemory(Criterion):
             "memory_weight": self.memory_weight,
             "wait_until_full": self.wait_until_full,
             "exclude_own_copy": self.exclude_own_copy,
+            "num_labels": self.num_labels,
         }

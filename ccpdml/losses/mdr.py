@@ -38,6 +38,7 @@ class DistanceRegularizedLoss(Criterion):
     """
 
     needs_pairs = True
+    takes_several_labels = True
     default_normalization = layers.NoNormalization
 
     @checked
