@@ -2,7 +2,8 @@
 
 exact       the metrics of queries against a gallery, and their averages
 scoring     from the nearest rows of a query to its metrics
-matches     which gallery rows are of a query's class
+matches     the gallery rows that a query is to find
+relations   which rows match: of one class, or with a label in common
 knn         the search for the nearest rows, a room of its own
 names       one key and one label for each metric
 geometry    how embeddings and proxies lie in space

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ccpdml.metrics import checks, names, scoring
+from ccpdml.metrics import checks, names, relations, scoring
 from ccpdml.metrics.knn import MAX_MEMORY_BYTES, arrays
 from ccpdml.metrics.matches import Matches
 
@@ -22,24 +22,27 @@ def retrieval(
 ) -> dict[str, Any]:
     """Retrieval metrics of queries against a gallery, averaged over the queries that have a match.
 
-    A match of a query is a gallery row of its class, R is their number, and ranks are by Euclidean
-    distance of the embeddings as given (normalize before). P@1: is the nearest row a match. P@R:
-    share of matches in the first R. MAP@R: mean over those R ranks of the precision up to the rank
-    where it holds a match, 0 elsewhere. R@K: is any match in the first K.
+    A match of a query is a gallery row of its class, or where there are several labels of each one
+    that shares a label with it. R is their number, and ranks are by Euclidean distance of the
+    embeddings as given (normalize before). P@1: is the nearest row a match. P@R: share of matches
+    in the first R. MAP@R: mean over those R ranks of the precision up to the rank where it holds a
+    match, 0 elsewhere. R@K: is any match in the first K.
 
     Ranks are exact: float64 distances of the float32 values, equally near rows lower gallery index
     first. They depend on neither the memory bound nor the number of threads.
 
     Args:
         query: embeddings, float [num_queries, dim].
-        query_labels: [num_queries] or [num_queries, 1].
+        query_labels: classes, [num_queries] or [num_queries, 1]; or several labels of each, bool
+            [num_queries, num_labels].
         gallery: float [gallery_size, dim]; None searches the queries themselves, each without
             itself (by index, so a duplicate of the query stays).
-        gallery_labels: [gallery_size] or [gallery_size, 1]; given if and only if `gallery` is.
+        gallery_labels: likewise, of the gallery; given if and only if `gallery` is.
         recall_at: the K of R@K, ints >= 1.
         max_memory_bytes: bound of the working memory, int; on top come the embeddings, some 50
-            bytes for each of them, and 2 MiB.
-        per_class: whether to add averages over each class of queries.
+            bytes for each of them, and 2 MiB. Of several labels, all matches of 256 queries as
+            well.
+        per_class: whether to add averages over each class of queries; not of several labels.
 
     Returns:
         `names.Scores`: floats 'precision_at_1', 'r_precision', 'mean_average_precision_at_r' (also
@@ -115,11 +118,11 @@ def per_query(
     if (gallery is None) != (gallery_labels is None):
         raise ValueError("`gallery` and `gallery_labels` must be given together. Received: one")
     query, gallery, excluded = arrays.sides(query, gallery)
-    query_labels = checks.labels(query_labels, len(query), "query_labels")
+    query_labels = checks.classes_or_several(query_labels, len(query), "query_labels")
     if gallery_labels is None:
         gallery_labels = query_labels
-    gallery_labels = checks.labels(gallery_labels, len(gallery), "gallery_labels")
-    matches = Matches(query, gallery, excluded, query_labels, gallery_labels)
+    gallery_labels = checks.classes_or_several(gallery_labels, len(gallery), "gallery_labels")
+    matches = Matches(query, gallery, excluded, relations.of(query_labels, gallery_labels))
     matches = matches.take(np.arange(len(query))[part])
     cutoffs = sorted(set(recall_at))
     values = {name: np.full(len(matches.counts), np.nan) for name in names.keys(cutoffs)}

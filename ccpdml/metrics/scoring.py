@@ -39,7 +39,7 @@ def _score_block(matches, found, recall_at):
     starts = np.cumsum(sizes) - sizes
     rows = np.repeat(np.arange(len(sizes)), sizes)
     ranks = np.arange(len(rows)) - starts[rows] + 1
-    hits = matches.gallery_labels[found.columns] == matches.query_labels[found.queries][rows]
+    hits = matches.hits(found.queries, rows, found.columns)
     hits_so_far = np.cumsum(hits)
     hits_so_far -= (hits_so_far - hits)[starts][rows]
     first = np.minimum.reduceat(np.where(hits, ranks, np.inf), starts)
@@ -80,7 +80,7 @@ def _first_matches(matches, depth, max_memory_bytes):
     first = np.empty(len(sizes))
     for found in scan.scan(task, max_memory_bytes):
         size = sizes[found.queries][0]
-        labels = matches.gallery_labels[found.columns].reshape(-1, size)
-        hits = labels == matches.query_labels[found.queries, None]
+        rows = np.arange(len(found.columns)) // size
+        hits = matches.hits(found.queries, rows, found.columns).reshape(-1, size)
         first[found.queries] = np.where(hits.any(axis=1), hits.argmax(axis=1) + 1, np.inf)
     return first

@@ -19,7 +19,10 @@ def retrieval(query, query_labels, gallery=None, gallery_labels=None, recall_at=
     labels = query_labels if gallery is None else gallery_labels
     rows = []
     for label, ranked in zip(query_labels, order(query, gallery), strict=True):
-        hits = (labels[ranked] == label).astype(np.float64)
+        if labels.ndim == 2:  # Several labels of each.
+            hits = (labels[ranked] & label).any(axis=1).astype(np.float64)
+        else:
+            hits = (labels[ranked] == label).astype(np.float64)
         num_matches = int(hits.sum())
         if num_matches == 0:
             continue

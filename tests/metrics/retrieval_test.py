@@ -262,3 +262,34 @@ def test_a_gallery_in_a_file_gives_what_one_in_memory_does(tmp_path, max_memory_
             metrics.nearest(query, mapped, k)
     with pytest.raises(ValueError, match="the same dim"):
         metrics.nearest(query[:, :5], mapped, 1)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("self_retrieval", [True, False])
+@pytest.mark.parametrize("max_memory_bytes", [10**5, 2**28])
+def test_rows_with_a_label_in_common_match(seed, self_retrieval, max_memory_bytes):
+    rng = np.random.default_rng(seed)
+    dim, num_labels = rng.integers(1, 6), rng.integers(1, 20)
+    query, gallery = (
+        rng.integers(-2, 3, (n, dim)).astype(np.float32) for n in (rng.integers(280, 320), 200)
+    )
+    labels, gallery_labels = (
+        rng.random((len(side), num_labels)) < rng.uniform(0.02, 0.2) for side in (query, gallery)
+    )
+    sides = (query, labels) if self_retrieval else (query, labels, gallery, gallery_labels)
+    options = {"recall_at": (1, 3, 150)}
+    result = metrics.retrieval(*sides, **options, max_memory_bytes=max_memory_bytes)
+    assert_same(result, oracle.retrieval(*sides, **options))
+
+
+def test_one_label_of_each_is_its_class():
+    points, labels = clustered(90, 5, 12)
+    one_each = np.eye(12, dtype=bool)[labels]
+    expected = metrics.retrieval(points, labels, recall_at=(1, 20))
+    assert metrics.retrieval(points, one_each, recall_at=(1, 20)) == expected
+    with pytest.raises(ValueError, match=r"both several labels.*Received: .90, 12., .90,."):
+        metrics.retrieval(points, one_each, points, labels)
+    with pytest.raises(ValueError, match="a row per embedding"):
+        metrics.retrieval(points, one_each[:5])
+    with pytest.raises(ValueError, match="a label per embedding"):
+        metrics.retrieval(points, one_each, per_class=True)
