@@ -10,6 +10,7 @@ LOSSES = {
     "CosineContrastiveLoss": "C1",
     "ContrastiveLoss": "C2",
     "MultiSimilarityLoss": "MS",
+    "ThresholdConsistentLoss": "TCM",
     "TripletLoss": "Triplet",
 }
 CRITERIA = {

@@ -4,12 +4,12 @@ import numpy as np
 
 from ccpdml.reports import style
 
-WIDTH, HEIGHT = 9.6, 4.0  # inches
+WIDTH, HEIGHT = 5.6, 6.4  # inches
 MOST_POINTS = 4000  # of a line
 
 
 def draw(curve, opened, marks, path):
-    """Draws FMR and FNMR over the threshold, and beside it the open-set ROC.
+    """Draws FMR and FNMR over the threshold, and below it the open-set ROC.
 
     Args:
         curve: `metrics.Curve`.
@@ -17,7 +17,7 @@ def draw(curve, opened, marks, path):
         marks: (name, distance) of thresholds to mark.
         path: image file to write.
     """
-    with style.drawing(path, (WIDTH, HEIGHT), ncols=2) as (errors, roc):
+    with style.drawing(path, (WIDTH, HEIGHT), nrows=2) as (errors, roc):
         _draw_errors(errors, curve, marks)
         _draw_roc(roc, opened)
 
