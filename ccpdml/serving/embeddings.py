@@ -1,5 +1,6 @@
 """Files of embeddings: .npz with embeddings, paths, classes and where they are from."""
 
+import collections
 import dataclasses
 import itertools
 import json
@@ -23,6 +24,7 @@ TO_MAKE_ONE = (
     "serving.Embeddings.of(vectors, paths, classes, made_with='name of the model').save('own.npz')"
 )
 _CHECKED_AT_ONCE = 2**20  # Bytes.
+_TEXTS_AT_ONCE = 2**16
 _LOCAL_HEADER = struct.Struct("<26xHH")  # Of a member of an archive; what follows it has two sizes.
 NEEDED = {"embeddings", "paths", "classes", "info"}  # Arrays of a file.
 # What NumPy, zipfile and json say of a file that is damaged, or was made to do harm.
@@ -37,7 +39,7 @@ class Embeddings:
 
     Attributes:
         embeddings: float32 [n, dim], normalized as they were in training; of a file a
-            `numpy.memmap`, which stays on the disk.
+            `numpy.memmap`. That and the texts of a file stay on the disk.
         paths: of the image files as they were given, str [n].
         classes: names of their classes, str [n]; "" where it is not known.
         info: view, preprocessing and normalization, and the fingerprint of the encoder, under
@@ -109,7 +111,8 @@ class Embeddings:
         return len(self.paths)
 
     def __str__(self):
-        num_images, num_classes = len(self), len(set(self.classes.tolist()) - {""})
+        parts = (part.tolist() for _, part in _in_parts(self.classes))
+        num_images, num_classes = len(self), len(set().union(*parts) - {""})
         images = f"{num_images} image{'s' * (num_images != 1)}"
         if num_classes:
             images += f" of {num_classes} class{'es' * (num_classes != 1)}"
@@ -126,6 +129,21 @@ class Embeddings:
     def files(self) -> np.ndarray:
         """Absolute names of the image files, one for each, str [n]."""
         return locations(self.paths.tolist(), self.root)
+
+    def rows_of(self, files: Iterable[str]) -> dict[str, list[int]]:
+        """Rows of images by their place on the disk, those that are here; `files` as in `files`."""
+        wanted = set(files)
+        names = set(map(os.path.basename, wanted))
+        found = collections.defaultdict(list)
+        for start, part in _in_parts(self.paths):
+            paths = part.tolist()
+            rows = [row for row, path in enumerate(paths) if os.path.basename(path) in names]
+            for row, place in zip(
+                rows, locations([paths[row] for row in rows], self.root), strict=True
+            ):
+                if place in wanted:
+                    found[str(place)].append(start + row)
+        return dict(found)
 
     def says(self, texts: dict[str, Any], info: dict[str, Any]) -> bool:
         """Tells whether `write` would write the same file, given these and called from here."""
@@ -175,6 +193,12 @@ def locations(paths: Iterable[str], root: str = "") -> np.ndarray:
     return np.array([os.path.join(real[folder], name) for folder, name in parts], str)
 
 
+def _in_parts(texts):
+    """Starts of parts of an array, and the parts."""
+    for start in range(0, len(texts), _TEXTS_AT_ONCE):
+        yield start, texts[start : start + _TEXTS_AT_ONCE]
+
+
 def write(
     path: str | Path,
     embeddings: Iterable[np.ndarray],
@@ -203,9 +227,7 @@ def write(
             for part in itertools.chain([first], embeddings):
                 member.write(np.ascontiguousarray(part, "<f4").tobytes())
         for name, array in texts.items():
-            about = zipfile.ZipInfo(f"{name}.npy")
-            about.compress_type = zipfile.ZIP_DEFLATED  # Four bytes a character otherwise.
-            with archive.open(about, "w", force_zip64=True) as member:
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, np.asarray(array, str), allow_pickle=False)
 
 
@@ -215,34 +237,35 @@ def _read(path):
     with np.load(path, allow_pickle=False) as arrays:
         if not NEEDED.issubset(arrays):
             raise ValueError(f"one with {', '.join(sorted(arrays)) or 'nothing'}")
-        texts = ("paths", "classes", "info", "digests")
-        fields = {name: arrays[name] for name in texts if name in arrays}
-        mapped = _mapped(path)
-        fields["embeddings"] = arrays["embeddings"] if mapped is None else mapped
+        fields = {"info": json.loads(str(arrays["info"]))}
+        for name in ("embeddings", "paths", "classes", "digests"):
+            if name in arrays:
+                mapped = _mapped(path, name)
+                fields[name] = arrays[name] if mapped is None else mapped
         if "root" in arrays:
             fields["root"] = os.path.join(path.parent, str(arrays["root"]))
-        return Embeddings(**fields | {"info": json.loads(str(arrays["info"]))})
+        return Embeddings(**fields)
 
 
-def _mapped(path):
-    """The embeddings of a file as they lie on the disk, a `numpy.memmap`; None where they do not.
+def _mapped(path, name):
+    """An array of a file as it lies on the disk, a `numpy.memmap`; None where it does not.
 
-    They do in what `write` writes. An archive of another program may be compressed, say.
+    It does in what `write` writes. An archive of another program may be compressed, say.
     """
     with zipfile.ZipFile(path) as archive:
-        about = archive.getinfo("embeddings.npy")
+        about = archive.getinfo(f"{name}.npy")
         with archive.open(about) as member:
             version = np.lib.format.read_magic(member)
             if version != (1, 0) or about.compress_type != zipfile.ZIP_STORED:
                 return None
             shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(member)
             offset = member.tell()
-            if is_fortran or dtype.kind != "f":
+            if is_fortran or dtype.kind not in "fU":
                 return None
             while member.read(_CHECKED_AT_ONCE):  # Raises where the sum of the bytes is wrong.
                 pass
     if about.file_size != offset + math.prod(shape) * dtype.itemsize:
-        raise ValueError(f"{about.file_size} bytes for embeddings of {shape=}")
+        raise ValueError(f"{about.file_size} bytes for {name} of {shape=}")
     with path.open("rb") as file:
         file.seek(about.header_offset)
         name_size, extra_size = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))

@@ -37,11 +37,10 @@ def search(
         ValueError: if the two were made with different encoders, or `k` is out of range.
     """
     _check_same_encoder(queries.info["encoder"], gallery.info["encoder"])
-    own, theirs = queries.files, gallery.files
+    rows_of = gallery.rows_of(queries.files)
+    own = [rows_of.get(file, []) for file in queries.files]
     # How often the gallery holds a query: once, but for a file that it lists by several names.
-    names, counts = np.unique(theirs, return_counts=True)
-    places = np.minimum(np.searchsorted(names, own), len(names) - 1)
-    most_own = int(np.max(np.where(names[places] == own, counts[places], 0), initial=0))
+    most_own = max(map(len, own))
     most = len(gallery) - most_own
     if not most:
         raise ValueError("There is nothing to find: the gallery holds nothing but the query.")
@@ -52,12 +51,12 @@ def search(
         queries.embeddings, gallery.embeddings, k + most_own, on_progress=on_progress
     )
     # The query itself goes behind all others, which keep their order.
-    is_own = theirs[indices] == own[:, None]
+    is_own = np.array([np.isin(*each) for each in zip(indices, own, strict=True)])
     order = np.argsort(is_own, axis=1, kind="stable")[:, :k]
     indices, distances = (np.take_along_axis(x, order, axis=1) for x in (indices, distances))
-    known = dict(zip(theirs.tolist(), gallery.classes.tolist(), strict=True))
-    named = zip(queries.classes.tolist(), own.tolist(), strict=True)
-    classes = np.array([name or known.get(file, "") for name, file in named])
+    known = (gallery.classes[rows[-1]] if rows else "" for rows in own)
+    named = zip(queries.classes, known, strict=True)
+    classes = np.array([name or class_there for name, class_there in named], str)
     return Results(dataclasses.replace(queries, classes=classes), gallery, indices, distances)
 
 

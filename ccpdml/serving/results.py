@@ -9,6 +9,7 @@ import numpy as np
 
 from ccpdml import files
 from ccpdml.reports import search_page, spreadsheets
+from ccpdml.serving import embeddings
 from ccpdml.serving.embeddings import Embeddings
 
 UNKNOWN = "unknown"
@@ -133,8 +134,8 @@ class Results:
         found = self.indices[shown]
         search_page.write_page(
             path,
-            [side[shown] for side in _columns(self.queries)],
-            [side[found] for side in _columns(self.gallery)],
+            _columns(self.queries, shown),
+            _columns(self.gallery, found),
             self.distances[shown],
             self.right[shown],
             [self.summary(), self._say_shown(shown)],
@@ -184,8 +185,11 @@ def in_turn(classes: np.ndarray, most: int) -> np.ndarray:
     return np.sort(np.concatenate([chosen, rest]))
 
 
-def _columns(side):
-    return side.paths, side.classes, side.files
+def _columns(side, rows):
+    """Paths, classes and absolute names of some images, str of the shape of `rows` each."""
+    paths = side.paths[rows]
+    places = embeddings.locations(paths.ravel().tolist(), side.root).reshape(paths.shape)
+    return [paths, side.classes[rows], places]
 
 
 def _line(text):

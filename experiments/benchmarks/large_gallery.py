@@ -2,11 +2,13 @@
 
 python experiments/benchmarks/large_gallery.py --out=/tmp/gallery --rows=10000000
 
-Writes made-up vectors with structure (clusters of 50) once. Then, each in a process of its own and
-in turn: the search of `metrics.nearest` for the ten nearest of 1,000 queries, and what it cannot do
-without, reading the file a part at a time and multiplying it with the queries in float32, the way
-that was found to be the fastest. Seconds, medians of `--repeats`, and how much memory the search
-had of its own at its peak; pages of the file that the system keeps are not counted.
+Writes a file of embeddings once: made-up vectors with structure (clusters of 50), paths, classes
+and digests. Then, each in a process of its own and in turn: opening that file (`read_embeddings`,
+which checks its bytes) and finding the ten nearest of 1,000 queries (`serving.search`), and what
+the search cannot do without, reading the vectors a part at a time and multiplying them with the
+queries in float32, the way that was found to be the fastest. Seconds, medians of `--repeats`, and
+how much memory the search had of its own at its peak; pages of the file that the system keeps are
+not counted.
 """
 
 import statistics
@@ -33,12 +35,9 @@ PER_CLUSTER, AT_ONCE = 50, 200_000
 
 
 def main(_):
-    path = Path(FLAGS.out) / f"vectors-{FLAGS.rows}x{FLAGS.dim}.npy"
+    path = Path(FLAGS.out) / f"vectors-{FLAGS.rows}x{FLAGS.dim}.npz"
     if FLAGS.part:
-        vectors = np.load(path, mmap_mode="r")
-        chosen = np.random.default_rng(1).choice(FLAGS.rows, FLAGS.queries, replace=False)
-        queries = np.array(vectors[np.sort(chosen)])
-        {"search": search, "multiply": read_and_multiply}[FLAGS.part](vectors, queries)
+        {"search": search, "multiply": read_and_multiply}[FLAGS.part](path)
         return
     if not path.is_file():
         write(path)
@@ -54,32 +53,53 @@ def main(_):
 
 
 def write(path):
-    """Writes the vectors."""
+    """Writes the gallery."""
+    from ccpdml.serving import embeddings
+
     path.parent.mkdir(parents=True, exist_ok=True)
-    shape = (FLAGS.rows, FLAGS.dim)
-    vectors = np.lib.format.open_memmap(path, "w+", np.float32, shape)
+    rows = range(FLAGS.rows)
+    texts = {
+        "paths": np.array([f"photos/{row // 1000:05d}/{row:08d}.jpg" for row in rows]),
+        "classes": np.array([str(row // PER_CLUSTER) for row in rows]),
+        "digests": np.array([f"{row:032x}" for row in rows]),
+    }
+    embeddings.write(path, vectors(), texts, {"encoder": {"fingerprint": "made up"}})
+
+
+def vectors():
+    """The vectors in parts."""
     rng = np.random.default_rng(0)
     for start in range(0, FLAGS.rows, AT_ONCE):
         size = min(AT_ONCE, FLAGS.rows - start)
         centers = rng.standard_normal((-(-size // PER_CLUSTER), FLAGS.dim), np.float32)
         rows = np.repeat(centers, PER_CLUSTER, axis=0)[:size]
         rows += rng.standard_normal((size, FLAGS.dim), np.float32)
-        vectors[start : start + size] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    vectors.flush()
+        yield rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-def read_and_multiply(vectors, queries):
+def some(gallery):
+    """Queries: images of the gallery, evenly spaced."""
+    step = FLAGS.rows // FLAGS.queries
+    texts = (np.array(each[::step]) for each in (gallery.paths, gallery.classes))
+    return type(gallery)(np.array(gallery.embeddings[::step]), *texts, gallery.info)
+
+
+def read_and_multiply(path):
     import products
 
-    _, multiply = products.fastest(queries, vectors)
+    from ccpdml import serving
+
+    gallery = serving.read_embeddings(path)
+    queries = some(gallery).embeddings
+    _, multiply = products.fastest(queries, gallery.embeddings)
     started = time.perf_counter()
-    for start in range(0, len(vectors), AT_ONCE):
-        multiply(queries, np.array(vectors[start : start + AT_ONCE]))
+    for start in range(0, FLAGS.rows, AT_ONCE):
+        multiply(queries, np.array(gallery.embeddings[start : start + AT_ONCE]))
     print(f"{time.perf_counter() - started:.2f} s")
 
 
-def search(vectors, queries):
-    from ccpdml import metrics
+def search(path):
+    from ccpdml import serving
 
     peak, is_over = [own_bytes()], threading.Event()
 
@@ -91,12 +111,15 @@ def search(vectors, queries):
     watcher = threading.Thread(target=watch)
     watcher.start()
     started = time.perf_counter()
-    metrics.nearest(queries, vectors, 10)
-    seconds = time.perf_counter() - started
+    gallery = serving.read_embeddings(path)
+    opened = time.perf_counter()
+    serving.search(some(gallery), gallery)
+    seconds = time.perf_counter() - opened
     is_over.set()
     watcher.join()
     print(
-        f"{seconds:.2f} s, {(max(peak) - before) / 2**20:.0f} MiB more, {max(peak) / 2**20:.0f} MiB"
+        f"{seconds:.2f} s, opened in {opened - started:.2f} s, "
+        f"{(max(peak) - before) / 2**20:.0f} MiB more, {max(peak) / 2**20:.0f} MiB"
     )
 
 

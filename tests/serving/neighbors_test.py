@@ -439,6 +439,7 @@ def test_embeddings_of_a_file_stay_on_the_disk(tmp_path):
     serving.Embeddings.of(rows, list("abcd"), made_with="x").save(path)
     found = serving.read_embeddings(path)
     assert isinstance(found.embeddings, np.memmap)
+    assert all(isinstance(x.base, np.memmap) for x in (found.paths, found.classes, found.digests))
     with np.load(path) as arrays:
         np.savez_compressed(tmp_path / "other.npz", **arrays)
         for kind in (np.float16, np.float64):
