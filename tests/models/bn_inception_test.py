@@ -2,8 +2,6 @@
 
 import importlib.util
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +10,7 @@ import tensorflow as tf
 
 from ccpdml import models
 from ccpdml.models import import_weights, torch_files, weight_files
+from tests import programs
 
 HERE = Path(__file__).parent
 FIXTURES = HERE / "fixtures"
@@ -118,13 +117,7 @@ def test_the_command_converts_a_keras_file(arrays, tmp_path):
     weight_files.set_weights(model, arrays)
     model.save(tmp_path / "source.h5")
     target = tmp_path / "folder" / "bn_inception.npz"
-    command = [sys.executable, "experiments/import_weights.py"]
-    subprocess.run(
-        [*command, f"--source={tmp_path / 'source.h5'}", f"--target={target}"],
-        check=True,
-        cwd=HERE.parents[1],
-        capture_output=True,
-    )
+    programs.run("import_weights.py", f"--source={tmp_path / 'source.h5'}", f"--target={target}")
     copy = models.bn_inception((64, 64, 3), weights=target)
     for one, two in zip(model.get_weights(), copy.get_weights(), strict=True):
         np.testing.assert_array_equal(one, two)

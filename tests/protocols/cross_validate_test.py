@@ -10,10 +10,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
-from tests import programs
+from tests import forks, programs
 
 ROOT = Path(__file__).parents[2]
 SMALL = [
@@ -29,15 +30,9 @@ SMALL = [
 
 
 def start(run_dir, *arguments):
-    """Starts the protocol in a process group of its own, which can be killed as one."""
-    return subprocess.Popen(
-        [sys.executable, "experiments/cross_validate.py", f"--run_dir={run_dir}", *arguments],
-        cwd=ROOT,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
+    """Starts the protocol; with its runs it is a process group, which can be killed as one."""
+    command = [sys.executable, "experiments/cross_validate.py", f"--run_dir={run_dir}"]
+    return forks.Program([*command, *arguments], cwd=ROOT)
 
 
 def kill(process):
@@ -65,7 +60,8 @@ def run(run_dir, *arguments):
 def whole(tmp_path_factory):
     """A protocol that was never stopped."""
     run_dir = tmp_path_factory.mktemp("whole")
-    assert run(run_dir, *SMALL) is None
+    with mock.patch.object(subprocess, "Popen", forks.Program):
+        assert run(run_dir, *SMALL) is None
     return run_dir
 
 

@@ -3,10 +3,8 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,10 +13,8 @@ from PIL import Image
 
 from ccpdml import data, layers, models, serving
 from ccpdml.serving import embedding
-from tests import programs
+from tests import forks, programs
 from tests.serving import fixtures
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +121,8 @@ def test_after_a_failure_images_that_have_changed_since_are_embedded_again(
 def test_killed_at_any_moment_it_goes_on_and_ends_with_the_same_bytes(tmp_path):
     fixtures.make_run(tmp_path / "run")
     photos = fixtures.make_photos(tmp_path / "photos", per_class=12)
-    program = (
+    program = tmp_path / "embed.py"
+    program.write_text(
         "import sys; from ccpdml import serving\n"
         "run, photos, *outputs = sys.argv[1:]\n"
         "encoder, images = serving.load_encoder(run), serving.find_images(photos)\n"
@@ -134,9 +131,7 @@ def test_killed_at_any_moment_it_goes_on_and_ends_with_the_same_bytes(tmp_path):
     )
 
     def start(*outputs):
-        arguments = [sys.executable, "-c", program, tmp_path / "run", photos, *outputs]
-        environment = os.environ | {"PYTHONPATH": str(ROOT)}
-        return subprocess.Popen(list(map(str, arguments)), env=environment)
+        return forks.Program([sys.executable, program, tmp_path / "run", photos, *outputs])
 
     output, never_stopped = tmp_path / "out.npz", tmp_path / "never_stopped.npz"
     process = start(output)

@@ -1,7 +1,5 @@
 """Every method there is, trained for 20 steps; alone, or as one of the workers of `TF_CONFIG`.
 
-python -m tests.training.methods FILE.npz
-
 Every criterion, pair loss and miner is among them, but each pair loss in one criterion only; with
 ALL_METHODS=1 in the environment in every one. Some at a time train one encoder on the sum of their
 losses: a learner of its own takes much longer to trace than to train.

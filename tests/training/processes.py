@@ -4,34 +4,28 @@ import contextlib
 import json
 import os
 import socket
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
+from tests import forks
 from tests.training import tensorboard_test
 
 ROOT = Path(__file__).parents[2]
 
 
 def start(run_dir, bindings, arguments=(), script="experiments/run.py", **environment):
-    """Starts one run on digits; returns its `subprocess.Popen`."""
+    """Starts one run on digits; returns its `forks.Program`."""
     flags = [f"--gin_bindings={binding}" for binding in bindings]
     command = [sys.executable, script, "--gin_file=gin/digits_ms.gin"]
-    return subprocess.Popen(
-        [*command, f"--run_dir={run_dir}", *flags, *arguments],
-        env=os.environ | environment,
-        cwd=ROOT,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
+    words = [*command, f"--run_dir={run_dir}", *flags, *arguments]
+    return forks.Program(words, cwd=ROOT, env=os.environ | environment)
 
 
 def start_workers(run_dir, bindings, num_workers=2, **environment):
-    """Starts a run whose replicas are processes; returns their `Popen`s, the first is the chief."""
+    """Starts a run whose replicas are processes; returns them, the first is the chief."""
     return [start(run_dir, bindings, **each, **environment) for each in cluster(num_workers)]
 
 

@@ -4,7 +4,6 @@ import inspect
 import json
 import os
 import re
-import subprocess
 import sys
 
 import numpy as np
@@ -13,6 +12,7 @@ import tensorflow as tf
 
 from ccpdml import losses
 from ccpdml.losses.miners import Miner
+from tests import forks
 from tests.training import methods, processes
 
 TOLERANCE = 1e-5
@@ -20,10 +20,9 @@ TOLERANCE = 1e-5
 
 def start_workers(path):
     """Starts two processes that train every method together; the chief's results go to `path`."""
-    command = [sys.executable, "-m", "tests.training.methods", str(path)]
-    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    command = [sys.executable, methods.__file__, path]
     return [
-        subprocess.Popen(command, cwd=processes.ROOT, env=os.environ | environment, **streams)
+        forks.Program(command, cwd=processes.ROOT, env=os.environ | environment)
         for environment in processes.cluster(2)
     ]
 
