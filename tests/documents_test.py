@@ -128,11 +128,13 @@ def run_python(group, folder):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("own_registrations")
+@pytest.mark.usefixtures("own_registrations", "characters_drawn_once")
 @pytest.mark.parametrize("page", pages_to_run(), ids=lambda page: page.stem)
-def test_the_blocks_of_a_page_run_in_order(page, tmp_path, monkeypatch, characters_drawn_once):
+def test_the_blocks_of_a_page_run_in_order(page, tmp_path, monkeypatch, request):
     if not compat.KERAS_3 and page != README and "ALL_PAGES" not in os.environ:
         pytest.skip("the pages name .venv, the default stack; ALL_PAGES=1 runs them here too")
+    if page != README and "figures" not in python_of(page):
+        request.getfixturevalue("without_figures")
     checkout(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path / ".venv" / "bin"), prepend=os.pathsep)

@@ -168,18 +168,19 @@ def test_vectors_of_another_origin_are_searched(tmp_path):
         own.save(tmp_path / "own.npy")
 
 
-@pytest.fixture
-def searched(tmp_path):
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory):
     """Photos of three classes searched for those of `ash`, and one that no class is known of."""
-    fixtures.make_run(tmp_path / "run")
-    photos = fixtures.make_photos(tmp_path / "photos", per_class=6)
-    encoder = serving.load_encoder(tmp_path / "run")
+    folder = tmp_path_factory.mktemp("searched")
+    fixtures.make_run(folder / "run")
+    photos = fixtures.make_photos(folder / "photos", per_class=6)
+    encoder = serving.load_encoder(folder / "run")
     done = serving.embed_images(
-        encoder, serving.find_images(photos), tmp_path / "photos.npz", progress=False
+        encoder, serving.find_images(photos), folder / "photos.npz", progress=False
     )
     gallery = serving.read_embeddings(done.path)
-    shutil.copy(photos / "birch" / "0.jpg", tmp_path / "<new>.jpg")
-    queries = serving.embed_queries([tmp_path / "<new>.jpg", photos / "ash"], gallery, encoder)
+    shutil.copy(photos / "birch" / "0.jpg", folder / "<new>.jpg")
+    queries = serving.embed_queries([folder / "<new>.jpg", photos / "ash"], gallery, encoder)
     return serving.search(queries, gallery, k=9)
 
 
@@ -309,8 +310,12 @@ def test_a_picture_that_cannot_be_shown_does_not_end_the_page(tmp_path, monkeypa
 
 
 def test_images_that_are_gone_are_told_on_the_page(searched, tmp_path):
-    shutil.rmtree(tmp_path / "photos" / "ash")
-    searched.write_page(tmp_path / "out.html")
+    photos = Path(searched.queries.paths[-1]).parents[1]
+    photos.rename(tmp_path / "elsewhere")
+    try:
+        searched.write_page(tmp_path / "out.html")
+    finally:
+        (tmp_path / "elsewhere").rename(photos)
     assert "not there any more" in (tmp_path / "out.html").read_text()
 
 
