@@ -35,9 +35,9 @@ WIDE = [
     "CenterCrop.size = (24, 28)",
     "CenterCrop.short_side = 28",
 ]
-# Where the way of the images is another one: those with a test set, with queries and a gallery, and
+# Where the way of the images is another one: with queries and a gallery, and with a test set and
 # files of every kind. These decode, train compiled, and draw; of the others only the lists differ.
-WHOLE = ("cub", "inshop", "folder_with_test")
+WHOLE = ("inshop", "folder_with_test")
 
 
 @pytest.fixture

@@ -1,10 +1,10 @@
-"""Losses on proxies: groups, mixtures, extremes, and the learner that trains them."""
+"""Losses on proxies: groups, mixtures, extremes."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from ccpdml import losses, training
+from ccpdml import losses
 
 ON_PROXIES = [
     losses.ProxyAnchorLoss,
@@ -149,38 +149,6 @@ def test_mixing_shares_are_drawn_anew_and_repeatable():
         runs.append([float(criterion(embeddings, labels)) for _ in range(3)])
     assert runs[0] == runs[1]
     assert len(set(runs[0])) == 3
-
-
-def criteria():
-    contrastive = losses.ContrastiveLoss
-    return {
-        **{c.__name__: lambda c=c: c(4) for c in ON_PROXIES},
-        "ClassMarginLoss": lambda: losses.ClassMarginLoss(4, nu=0.1),
-        "DistanceRegularizedLoss": lambda: losses.DistanceRegularizedLoss(contrastive()),
-        "Mined": lambda: losses.BatchPairs(
-            losses.MinedLoss(losses.MarginLoss(learn_beta=True), losses.DistanceWeightedMiner(5))
-        ),
-    }
-
-
-@pytest.mark.parametrize("name", criteria())
-def test_two_replicas_train_like_one(name, two_replicas):
-    rng = np.random.default_rng(0)
-    images = rng.normal(size=(24, 4)).astype("float32")
-    data = (images, np.tile(np.repeat(np.arange(4), 2), 3).astype("int32"))
-    results = []
-    for strategy in (tf.distribute.get_strategy(), two_replicas):
-        with strategy.scope():
-            tf.keras.utils.set_random_seed(1)
-            source = tf.keras.Input((4,))
-            encoder = tf.keras.Model(source, tf.keras.layers.Dense(5)(source))
-            learner = training.MetricLearner(encoder, criteria()[name]())
-            learner.compile(tf.keras.optimizers.SGD(0.01), steps_per_execution=3)
-        batches = tf.data.Dataset.from_tensor_slices(data).batch(8, drop_remainder=True)
-        learner.fit(batches, steps_per_epoch=3, verbose=0)
-        results.append(learner.encoder.get_weights() + learner.criterion.get_weights())
-    for one, two in zip(*results, strict=True):
-        np.testing.assert_allclose(one, two, rtol=2e-4, atol=2e-5)
 
 
 @pytest.mark.parametrize(

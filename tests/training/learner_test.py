@@ -10,8 +10,6 @@ from ccpdml import losses, models, training
 from tests.training import tiny
 
 CRITERIA = {
-    "c1": lambda: losses.BatchPairs(losses.CosineContrastiveLoss()),
-    "triplet": lambda: losses.BatchPairs(losses.TripletLoss()),
     "ccp_c2": lambda: losses.ChanceConstrainedLoss(losses.ContrastiveLoss(), tiny.NUM_CLASSES, 2),
     "ccp_ms": lambda: losses.ChanceConstrainedLoss(
         losses.MultiSimilarityLoss(), tiny.NUM_CLASSES, 3
