@@ -65,6 +65,8 @@ HUB = {"keras-hub": ">=0.32,<0.33"}
 INDEX = {"faiss-cpu": ">=1.9", "usearch": ">=2.16"}
 # A vector database; the page about it is run on the default stack.
 DATABASE = {"lancedb": ">=0.40"}
+# The example of a server, examples/serve.py; httpx2 is the client that tests it.
+SERVE = {"fastapi": ">=0.115", "uvicorn": ">=0.30"}
 EXTRAS = {
     "addons": STACKS["addons"],
     "export": EXPORT,
@@ -75,10 +77,13 @@ EXTRAS = {
     "database": DATABASE,
     # TF 2.21 with Keras 2 (TF_USE_LEGACY_KERAS=1).
     "legacy": {"tensorflow": "==2.21.*", "tf-keras": "==2.21.*"},
+    "serve": SERVE,
     # pytest-xdist: two workers, two cores. setuptools: builds the wheel that the tests inspect.
     "dev": {
         **EXPORT,
         **INDEX,
+        **SERVE,
+        "httpx2": ">=2.0",
         "mypy": ">=2.4,<2.5",
         "pytest": ">=8.0",
         "pytest-xdist": ">=3.5",

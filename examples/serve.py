@@ -327,7 +327,7 @@ def size_of_jpeg(contents):
 
 def size_of_webp(contents):
     """Width and height, of any of the three kinds of such files; None of another."""
-    kind = contents[12:16]
+    kind = contents[12:16] if len(contents) >= 30 else None
     if kind == b"VP8X":
         width, height = (int.from_bytes(contents[i : i + 3], "little") for i in (24, 27))
         return width + 1, height + 1
@@ -400,11 +400,14 @@ def make_app(searcher, limits):
 
 
 def main(_):
+    given = {name: FLAGS[name].value for name in ("model", "gallery", "threshold", "point", "k")}
     try:
-        names = ("model", "gallery", "threshold", "point", "k")
-        searcher = Searcher(*(FLAGS[name].value for name in names))
+        searcher = Searcher(**given)
     except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
-        raise SystemExit(f"ERROR: {error}") from None
+        raise SystemExit(
+            "ERROR: expected what `ccpdml export`, `embed` and `calibrate` write, of one encoder. "
+            f"Received: {given}: {error}"
+        ) from None
     limits = Limits(**{each.name: FLAGS[each.name].value for each in dataclasses.fields(Limits)})
     sizes = [1 << power for power in range((limits.max_batch - 1).bit_length() + 1)]
     for size in sizes:  # The first call of a size takes longer.

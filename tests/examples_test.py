@@ -47,7 +47,8 @@ def photos(tmp_path_factory, draw_characters):
 def test_every_example_is_run_here():
     tested = Path(__file__).read_text()
     for path in EXAMPLES.glob("*.py"):
-        assert f'run("{path.name}"' in tested, path
+        if path.name != "serve.py":  # tests/serving/server_test.py
+            assert f'run("{path.name}"' in tested, path
 
 
 def test_a_pair_loss_in_stock_fit_makes_unseen_classes_findable():
