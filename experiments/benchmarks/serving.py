@@ -5,9 +5,10 @@ python experiments/benchmarks/serving.py --model=exported --gallery=photos.npz \
 
 Starts examples/serve.py in a process of its own. First `--steady` clients ask one image after the
 other; then `--requests` clients, all at the same time, ask one each, then with bodies that are
-there to do harm, then as before. Of each it tells the codes of the answers, the seconds until they
-came (median and the slowest of 100, of those with an embedding and of all others), and the memory
-of the server: before, its peak, and afterwards (MiB of its own, as Linux counts them).
+there to do harm, 100 with images as large as they may be, and all as before. Of each it tells the
+codes of the answers, the seconds until they came (median and the slowest of 100, of those with an
+embedding and of all others), and the memory of the server: before, its peak, and afterwards (MiB of
+its own, as Linux counts them).
 """
 
 import asyncio
@@ -50,6 +51,7 @@ def main(_):
         bodies = [image[: len(image) // 2], bomb(), b"no image", b"", bytes(20 * 2**20), image]
         harm = [request(body) for body in bodies]
         told("harm", server, [[harm[i % len(harm)]] for i in range(FLAGS.requests)])
+        told("largest", server, [[request(largest())]] * 100)
         told("crowd again", server, [[request(image)]] * FLAGS.requests)
         print("health afterwards:", json.dumps(health()))
     finally:
@@ -87,12 +89,25 @@ def request(body):
     return head.encode() + body
 
 
+def png(width, height, rows):
+    """A PNG file with transparency, of compressed rows of pixels."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
+    chunks = [header, b"IDAT" + rows, b"IEND"]
+    parts = [
+        struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+        for chunk in chunks
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
 def bomb():
-    """A PNG file of a few bytes that says to be of 2 ** 60 pixels."""
-    chunk = b"IHDR" + struct.pack(">IIBBBBB", 2**30, 2**30, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
-    )
+    """A file of a few bytes that says to be of 2 ** 60 pixels."""
+    return png(2**30, 2**30, b"")
+
+
+def largest():
+    """A file of 2 ** 24 pixels, the most that is decoded."""
+    return png(2**12, 2**12, zlib.compress(bytes(2**12 * (1 + 4 * 2**12))))
 
 
 def told(name, server, clients):
