@@ -8,7 +8,8 @@ from typing import Protocol
 import numpy as np
 
 _BLOCK = 2**16  # Vectors that are added at a time.
-_PER_CENTROID = 39  # Vectors that faiss wants to learn a centroid from.
+_PER_CENTROID = 39  # Vectors that faiss wants to learn a centroid from, at least.
+_PER_LIST = 64  # Vectors that the centroid of a list is learned from; more take longer, for little.
 
 
 class Index(Protocol):
@@ -91,7 +92,7 @@ class FaissIvfPq:
         self.embeddings = embeddings
         self.index = _faiss().index_factory(dim, f"IVF{lists},PQ{code_bytes}")
         rng = np.random.default_rng(0)
-        most = min(num_vectors, 256 * lists)
+        most = min(num_vectors, max(256 * _PER_CENTROID, _PER_LIST * lists))
         self.index.train(embeddings[np.sort(rng.choice(num_vectors, most, replace=False))])
         for start in range(0, num_vectors, _BLOCK):
             self.index.add(embeddings[start : start + _BLOCK])
