@@ -65,6 +65,12 @@ def normalized_softmax(d, pos, neg):
     return -np.log(own / all_).mean()
 
 
+def threshold_consistent(d, pos, neg):
+    cosines = 1.0 - d**2 / 2.0
+    pull, push = pos * np.maximum(0.9 - cosines, 0.0), neg * np.maximum(cosines - 0.5, 0.0)
+    return triplet(d, pos, neg) + mean_of_paying(pull) + mean_of_paying(push)
+
+
 def euclidean(points):
     return np.linalg.norm(points[:, None] - points, axis=-1)
 
@@ -81,6 +87,7 @@ TWINS = [
     (losses.MarginLoss(margin=0.2, beta=0.7, nu=0.1), margin, euclidean),
     (losses.MultiSimilarityLoss(2.0, 40.0, 0.5), multi_similarity, negative_cosine),
     (losses.NormalizedSoftmaxLoss(0.2), normalized_softmax, negative_cosine),
+    (losses.ThresholdConsistentLoss(losses.TripletLoss(0.3)), threshold_consistent, euclidean),
 ]
 PAIR_LOSSES = [loss for loss, _, _ in TWINS]
 
