@@ -52,16 +52,32 @@ def classes(source, closed_set=False):
 def alone(images, gallery=None):
     """Names of classes with images to search for and none to be found, in order of their labels.
 
+    Of images with several labels, those that `labels` has of them.
+
     Args:
         images: `image_set.ImageSet` of the queries.
         gallery: what they are searched in; None is themselves, where an image is not its own match.
     """
-    sizes = np.bincount(images.labels, minlength=images.num_classes)
-    if gallery is None:
-        found = sizes - 1
+    labels = np.unique(images.labels[are_alone(images, gallery)])
+    return [images.class_names[label] for label in labels]
+
+
+def are_alone(images, gallery=None):
+    """Tells which images have none to be found, that is of their class or with a label of theirs.
+
+    Args:
+        images, gallery: as for `alone`.
+
+    Returns:
+        Bool [n].
+    """
+    searched = images if gallery is None else gallery
+    if searched.several is None:
+        found = np.bincount(searched.labels, minlength=images.num_classes)
     else:
-        found = np.bincount(gallery.labels, minlength=images.num_classes)
-    return [images.class_names[label] for label in np.flatnonzero((sizes > 0) & (found < 1))]
+        found = searched.several.sum(axis=0)
+    others = found - (gallery is None) > 0  # Of each class, whether there is one to be found.
+    return ~(others[images.labels] if images.several is None else (images.several & others).any(1))
 
 
 def formats(paths):

@@ -142,8 +142,8 @@ def _enumerate(paths, most=3):
 def _labels(source):
     """{path: class name}."""
     return {
-        path: images.class_names[label]
+        path: images.names_of(row)
         for images in source.parts.values()
         if not images.in_memory
-        for path, label in zip(images.paths, images.labels, strict=True)
+        for row, path in enumerate(images.paths)
     }

@@ -75,13 +75,15 @@ def summary(description: dict[str, Any]) -> str:
 def _describe(images, root, sizes):
     lines = _lines_of_pixels(images) if images.in_memory else _lines_of_files(images, root, sizes)
     names = _digest(images.class_names)
-    labels = hashlib.sha256(images.labels.tobytes()).hexdigest()
+    labels = hashlib.sha256(images.labels.tobytes())
+    if images.several is not None:
+        labels.update(images.several.tobytes())
     categories = {"categories": _digest(images.categories)} if images.categories else {}
     return {
         "images": len(images),
         "classes": images.num_classes,
         "class_names": names,
-        "digest": _digest([names, labels, *lines]),
+        "digest": _digest([names, labels.hexdigest(), *lines]),
         **categories,
     }
 

@@ -24,6 +24,9 @@ class ImageSet:
         names: a readable name per image, tuple of str, unless it is a file; numbers if left out.
         categories: the category (super-class) of each class, such as "bicycle" of a product, tuple
             of str; empty if they are not known. Each class is in one.
+        several: all labels of each image where it may have more than one, bool [n, num_classes];
+            `labels` then has one of each, by which batches of classes are told in words and
+            pictures. None where each image is of one class.
     """
 
     images: np.ndarray | StoredVectors
@@ -31,6 +34,7 @@ class ImageSet:
     class_names: tuple[str, ...]
     names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
+    several: np.ndarray | None = None
 
     def __post_init__(self):
         images, labels = self.images, np.asarray(self.labels)
@@ -40,6 +44,7 @@ class ImageSet:
         _check_images(images, self.names)
         _check_labels(labels, len(images), len(self.class_names))
         _check_categories(self.categories, len(self.class_names))
+        _check_several(self.several, labels, len(self.class_names))
         object.__setattr__(self, "images", images)
         object.__setattr__(self, "labels", labels.astype(np.int32))
         object.__setattr__(self, "class_names", tuple(self.class_names))
@@ -57,6 +62,24 @@ class ImageSet:
     def image_categories(self) -> np.ndarray | None:
         """Category of each image, str [n]; None if the categories are not known."""
         return np.array(self.categories)[self.labels] if self.categories else None
+
+    @property
+    def all_labels(self) -> np.ndarray:
+        """The labels that decide which images match: `several` if there are, else `labels`."""
+        return self.labels if self.several is None else self.several
+
+    @property
+    def present(self) -> np.ndarray:
+        """The classes that some image has, ascending, int [k]."""
+        if self.several is None:
+            return np.unique(self.labels)
+        return np.flatnonzero(self.several.any(axis=0))
+
+    def names_of(self, index: int) -> str:
+        """Names of the class, or of all labels, of an image, joined by commas."""
+        if self.several is None:
+            return self.class_names[self.labels[index]]
+        return ", ".join(self.class_names[label] for label in np.flatnonzero(self.several[index]))
 
     @property
     def in_memory(self) -> bool:
@@ -84,14 +107,19 @@ class ImageSet:
             images = self.images.select(indices)
         else:
             images = self.images[indices]
-        return dataclasses.replace(self, images=images, labels=self.labels[indices], names=names)
+        several = None if self.several is None else self.several[indices]
+        return dataclasses.replace(
+            self, images=images, labels=self.labels[indices], names=names, several=several
+        )
 
     def joined(self, other: "ImageSet") -> "ImageSet":
         """These images and another set's, whose classes are counted on after these.
 
         Raises:
-            ValueError: if only one of them has categories.
+            ValueError: if only one of them has categories, or one has several labels of an image.
         """
+        if self.several is not None or other.several is not None:
+            raise ValueError("Sets of images with several labels cannot be joined.")
         return ImageSet(
             images=_joined(self.images, other.images),
             labels=np.concatenate([self.labels, other.labels + self.num_classes]),
@@ -102,6 +130,8 @@ class ImageSet:
 
     def select_classes(self, class_ids: npt.ArrayLike) -> Self:
         """The images of some classes, relabelled 0..k-1 in the order of `class_ids` (int [k]).
+
+        Of images with several labels those whose `labels` are among them, with these labels alone.
 
         Raises:
             ValueError: if an id repeats or is out of range.
@@ -121,6 +151,7 @@ class ImageSet:
             labels=new_label[kept.labels],
             class_names=tuple(self.class_names[i] for i in class_ids),
             categories=tuple(self.categories[i] for i in class_ids) if self.categories else (),
+            several=None if kept.several is None else kept.several[:, class_ids],
         )
 
 
@@ -186,3 +217,16 @@ def _check_categories(categories, num_classes):
             "`categories` must hold one for each class, or be empty. "
             f"Received: {len(categories)} categories, {num_classes} classes"
         )
+
+
+def _check_several(several, labels, num_classes):
+    if several is None:
+        return
+    expected = (len(labels), num_classes)
+    if several.shape != expected or several.dtype != bool:
+        raise ValueError(
+            f"`several` must be bool of shape {expected}, or None. "
+            f"Received: dtype={several.dtype}, shape={several.shape}"
+        )
+    if not several[np.arange(len(labels)), labels].all():
+        raise ValueError("`labels` must have one of the labels that `several` has of each image.")

@@ -117,7 +117,7 @@ def load(
     is_whole = not any(info.get("skipped", {}).values())
     info["counts_verified"] = bool(source.published) and verify_counts and is_whole
     info["counts"] = {
-        part: {"images": len(images), "classes": images.num_classes} | _told_categories(images)
+        part: {"images": len(images), "classes": images.num_classes} | _told_labels(images)
         for part, images in parts.items()
     }
     if source.rule:
@@ -132,6 +132,13 @@ def _cut_classes(source, definition, num_folds, fold):
     if source.validation is not None and num_folds is None and definition == "ccp":
         parts = {"train": source.development, "validation": source.validation, "test": source.test}
         return parts, info | {"folds": "the data set's own validation classes"}
+    if source.development.several is not None and (num_folds, definition) != (1, "ccp"):
+        raise ValueError(
+            "Images with several labels cannot be cut into folds by label. Give rows of split val, "
+            "bind data.load.closed_set = True (a fold is then a share of the images), or "
+            "data.load.num_folds = 1 and train.select_on = 'test' (scores then flatter). "
+            f"Received: {num_folds=}, folds={definition!r}"
+        )
     if source.validation is not None:
         together = source.development.joined(source.validation)
         source = dataclasses.replace(source, development=together, validation=None)
@@ -160,7 +167,7 @@ def _cut_images(source, definition, num_folds, fold):
     if info["num_folds"] > 1 and validation is None:
         held = folds.by_image(train, info["num_folds"], fold)
         validation = train.select(held)
-        train = train.select(np.setdiff1d(np.arange(len(train)), held))
+        train = _nonempty(train.select(np.setdiff1d(np.arange(len(train)), held)))
     return {"train": train, "validation": validation if info["num_folds"] > 1 else None}, info
 
 
@@ -170,9 +177,14 @@ def _told_of(name, source):
     return info | ({"features_of": source.features_of} if source.features_of else {})
 
 
-def _told_categories(images):
-    """Number of the categories of a part, for `info`, where they are known."""
-    return {"categories": len(set(images.categories))} if images.categories else {}
+def _told_labels(images):
+    """Number of the categories and labels of a part, for `info`, where there are some."""
+    told = {}
+    if images.categories:
+        told["categories"] = len(set(images.categories))
+    if images.several is not None:
+        told["labels per image"] = round(float(images.several.sum(axis=1).mean()), 2)
+    return told
 
 
 def _told_left_out(source):
@@ -190,8 +202,7 @@ def _without_alone(parts):
         images, gallery = parts.get(part), parts.get("gallery") if part == "test" else None
         if images is None:
             continue
-        alone = checks.alone(images, gallery)
-        is_alone = np.isin(images.labels, [images.class_names.index(name) for name in alone])
+        alone, is_alone = checks.alone(images, gallery), checks.are_alone(images, gallery)
         counts[part] = int(np.sum(is_alone))
         if is_alone.all():
             raise ValueError(
@@ -213,7 +224,7 @@ def _without_alone(parts):
 
 def _nonempty(images):
     """The image set without the classes that have no image."""
-    return images.select_classes(np.unique(images.labels))
+    return images.select_classes(images.present)
 
 
 def read(

@@ -66,14 +66,15 @@ def training_batches(
 
     Returns:
         `tf.data.Dataset` of (images uint8 [b, height, width, channels], labels int32 [b]) with
-        b = batch_size / n. A file that cannot be read is an error that names it.
+        b = batch_size / n; labels are bool [b, num_classes] where images have several. A file that
+        cannot be read is an error that names it.
 
     Raises:
         ValueError: if the shard is out of range or does not divide the batch, or if the view is
             not one of the kind of images.
     """
     slots, share = _slots(sampler.batch_size, shard)
-    labels = tf.constant(image_set.labels)
+    labels = tf.constant(image_set.all_labels)
 
     def draw(number):
         step = first_step + int(number)

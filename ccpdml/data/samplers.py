@@ -44,8 +44,12 @@ class ClassBalancedSampler:
     image twice, unless its class is smaller than `samples_per_class`: such a class shows all its
     images before one repeats, which is counted in `num_small_classes` and logged.
 
+    Where images have several labels, one is drawn for any of them; what a batch holds already is
+    replaced by another image of the class, so that there images of a class may come unevenly.
+
     Args:
-        labels: class of each image, int [n]; every class in 0..max(labels) has an image.
+        labels: class of each image, int [n]; every class in 0..max(labels) has an image. Or several
+            labels of each, bool [n, num_classes].
         classes_per_batch: P, int in 1..number of classes.
         samples_per_class: M, int from 1 to the size of the largest class.
         seed: int >= 0.
@@ -63,6 +67,8 @@ class ClassBalancedSampler:
         seed: Whole = 0,
     ):
         self._images_of_class = _images_of_class(labels)
+        self._have_several = np.ndim(labels) == 2
+        self._seed = seed
         self.num_classes = len(self._images_of_class)
         self.classes_per_batch = classes_per_batch
         self.samples_per_class = samples_per_class
@@ -103,11 +109,27 @@ class ClassBalancedSampler:
         Args:
             step: which batch, int >= 0. Consecutive steps are cheapest.
         """
+        classes, visits = (each.tolist() for each in self._classes(step))
         samples = [
             self._images_of_class[label][self._image_streams[label].group(visit)]
-            for label, visit in zip(*(each.tolist() for each in self._classes(step)), strict=True)
+            for label, visit in zip(classes, visits, strict=True)
         ]
+        if self._have_several:
+            samples = self._without_repeats(samples, classes, step)
         return np.concatenate(samples)
+
+    def _without_repeats(self, samples, classes, step):
+        """Samples of each class, with others of it for those that the batch holds already."""
+        rng = np.random.default_rng([self._seed, 0, 0, 1 + step])
+        held, kept = np.arange(0), []
+        for own, label in zip(samples, classes, strict=True):
+            spare = np.setdiff1d(self._images_of_class[label], own)
+            candidates = np.concatenate([np.unique(own), rng.permutation(spare)])
+            fresh = candidates[~np.isin(candidates, held)]
+            # A class that has none left repeats its own, as a small one does.
+            kept.append(np.resize(fresh if len(fresh) else own, self.samples_per_class))
+            held = np.concatenate([held, kept[-1]])
+        return kept
 
     def _classes(self, step):
         """Classes of one batch, and how often each came in batches before; two int64 [P]."""
@@ -258,12 +280,15 @@ def _joined(classes_of, least):
 
 
 def _images_of_class(labels):
-    """Indices of each class's images, ascending: a list of int64 arrays."""
+    """Indices of each class's images, ascending: a list of int64 arrays; as of the samplers."""
     labels = np.asarray(labels)
-    sizes = np.bincount(labels)
+    is_several = labels.ndim == 2
+    sizes = labels.sum(axis=0) if is_several else np.bincount(labels)
     if not sizes.size or not sizes.all():
         raise ValueError(
             "`labels` must hold every class from 0 up. "
             f"Received: {labels.size} labels, none of class {np.flatnonzero(sizes == 0)[:5]}"
         )
+    if is_several:
+        return [np.flatnonzero(own) for own in labels.T]
     return np.split(np.argsort(labels, kind="stable"), np.cumsum(sizes)[:-1])

@@ -74,6 +74,7 @@ def files(
     names: Mapping[int, str] | Mapping[str, str] | None = None,
     all_classes: npt.ArrayLike | None = None,
     categories: Mapping[int, str] | Mapping[str, str] | None = None,
+    several: Sequence[Sequence[str]] | None = None,
 ) -> image_set.ImageSet:
     """An image set of files.
 
@@ -84,6 +85,8 @@ def files(
         names: {key: class name}; None takes the keys.
         all_classes: keys of all the classes, if `classes` may lack some (query and gallery).
         categories: {key: category} of all the classes; None where none are known.
+        several: all keys of each image, its class among them, where it may have more than one;
+            `all_classes` then has to be given.
 
     Returns:
         `ImageSet`; classes are numbered in the order of their keys.
@@ -97,4 +100,13 @@ def files(
         labels=labels.reshape(-1).astype(np.int32),
         class_names=tuple(str(names[key] if names else key) for key in keys.tolist()),
         categories=tuple(categories[key] for key in keys.tolist()) if categories else (),
+        several=None if several is None else _multi_hot(several, keys),
     )
+
+
+def _multi_hot(several, keys):
+    """Marks the keys that each image has; bool [n, num_keys]."""
+    found = np.zeros((len(several), len(keys)), bool)
+    rows = np.repeat(np.arange(len(several)), [len(own) for own in several])
+    found[rows, np.searchsorted(keys, [key for own in several for key in own])] = True
+    return found

@@ -1,5 +1,6 @@
 """Your own images, listed in a CSV file."""
 
+import functools
 from pathlib import Path
 
 from ccpdml.data import benchmark, folder, listing
@@ -8,9 +9,15 @@ from ccpdml.data.source import Source, files
 DEFAULT_FILE = "images.csv"
 SPLITS = ("train", "val", "test")
 ROLES = ("query", "gallery")
+_LABELS = "labels of the image"
 
 
-def read(root: str | Path | None = None, category_column: str | None = None) -> Source:
+def read(
+    root: str | Path | None = None,
+    category_column: str | None = None,
+    label_column: str = "label",
+    label_separator: str | None = None,
+) -> Source:
     """Reads a CSV file with the columns `path,label` and, if wanted, `split` and `role`.
 
     `path` is relative to the file; `split` is 'train', 'test' or 'val', without it the labels are
@@ -20,6 +27,9 @@ def read(root: str | Path | None = None, category_column: str | None = None) -> 
         root: the CSV file, or a folder with an `images.csv`.
         category_column: name of the column that has the category (super-class) of each label; None
             leaves them without.
+        label_column: name of the column that has the labels.
+        label_separator: text between the labels of an image that has several, such as '|'; None
+            takes a value as one label. Needs `split`.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -33,12 +43,14 @@ def read(root: str | Path | None = None, category_column: str | None = None) -> 
             f"Received: {file}, which does not exist; set --data_root."
         )
     columns = (category_column,) if category_column else ()
-    rows = listing.table(file, required=("path", "label", *columns))
+    rows = listing.table(file, required=("path", label_column, *columns))
+    rows = [row | {_LABELS: _labels_of(file, row[label_column], label_separator)} for row in rows]
     categories = _categories(file, rows, category_column) if category_column else None
     splits, rule = _column(file, rows, "split", SPLITS), ""
     if not any(splits):
+        _refuse_undivided(file, label_separator)
         first, _, rule = folder.halves(file, _labels(rows))
-        splits = ["train" if row["label"] in first else "test" for row in rows]
+        splits = ["train" if row[_LABELS][0] in first else "test" for row in rows]
     train, validation, test = (
         [row for row, split in zip(rows, splits, strict=True) if split == part] for part in SPLITS
     )
@@ -47,10 +59,11 @@ def read(root: str | Path | None = None, category_column: str | None = None) -> 
             f"{file}: expected rows with split train and rows with split test. "
             f"Received: {len(train)} and {len(test)}"
         )
-    queries, gallery = _queries_and_gallery(file, test, categories)
+    make = functools.partial(_image_set, file, categories, label_separator is not None)
+    queries, gallery = _queries_and_gallery(file, test, make)
     return Source(
-        development=_image_set(file, train, categories),
-        validation=_image_set(file, validation, categories) if validation else None,
+        development=make(train),
+        validation=make(validation) if validation else None,
         test=queries,
         gallery=gallery,
         rule=rule,
@@ -62,7 +75,12 @@ def _categories(file, rows, column):
     """{label: category}, of the column that has the categories."""
     categories = {}
     for row in rows:
-        label, category = row["label"], row[column]
+        (label, *others), category = row[_LABELS], row[column]
+        if others:
+            raise ValueError(
+                f"{file}: expected one label of each image, whose category it is. Received: labels "
+                f"{[label, *others]} of {row['path']}; leave data.load.category_column unbound"
+            )
         if categories.setdefault(label, category) != category:
             raise ValueError(
                 f"{file}: expected the images of a label in one category, as batches and scores "
@@ -73,11 +91,11 @@ def _categories(file, rows, column):
     return categories
 
 
-def _queries_and_gallery(file, rows, categories):
+def _queries_and_gallery(file, rows, make):
     """Test rows as two image sets by their roles; without roles all are queries, the other None."""
     roles = _column(file, rows, "role", ROLES)
     if not any(roles):
-        return _image_set(file, rows, categories), None
+        return make(rows), None
     queries = [row for row, role in zip(rows, roles, strict=True) if role == "query"]
     gallery = [row for row, role in zip(rows, roles, strict=True) if role == "gallery"]
     if not queries or not gallery:
@@ -85,8 +103,7 @@ def _queries_and_gallery(file, rows, categories):
             f"{file}: expected queries and gallery images. "
             f"Received: {len(queries)} queries and {len(gallery)} gallery images"
         )
-    one, other = (_image_set(file, own, categories, rows) for own in (queries, gallery))
-    return one, other
+    return make(queries, rows), make(gallery, rows)
 
 
 def _column(file, rows, column, values):
@@ -101,11 +118,36 @@ def _column(file, rows, column, values):
     return found
 
 
+def _labels_of(file, text, separator):
+    """The labels in a value, in their order, each once."""
+    labels = [text] if separator is None else [label.strip() for label in text.split(separator)]
+    labels = list(dict.fromkeys(label for label in labels if label))
+    if not labels:
+        raise ValueError(
+            f"{file}: expected labels with {separator!r} (data.load.label_separator) between them. "
+            f"Received: {text!r}"
+        )
+    return labels
+
+
+def _refuse_undivided(file, separator):
+    if separator is not None:
+        raise ValueError(
+            f"{file}: expected the column split, 'train', 'test' or 'val' of each row: images with "
+            "several labels (data.load.label_separator) cannot be divided by label. Received: none"
+        )
+
+
 def _labels(rows):
-    return [row["label"] for row in rows]
+    return [row[_LABELS][0] for row in rows]
 
 
-def _image_set(file, rows, categories, rows_of_all_classes=None):
-    paths = [row["path"] for row in rows]
-    all_classes = _labels(rows_of_all_classes or rows)
-    return files(file.parent, paths, _labels(rows), all_classes=all_classes, categories=categories)
+def _image_set(file, categories, have_several, rows, rows_of_all_classes=None):
+    return files(
+        file.parent,
+        [row["path"] for row in rows],
+        _labels(rows),
+        all_classes=[label for row in rows_of_all_classes or rows for label in row[_LABELS]],
+        categories=categories,
+        several=[row[_LABELS] for row in rows] if have_several else None,
+    )

@@ -52,8 +52,8 @@ class Criterion(tf.keras.layers.Layer):
         """Returns the loss, float scalar; labels are looked at before `call` sees them."""
         embeddings, labels = tf.convert_to_tensor(embeddings), tf.convert_to_tensor(labels)
         masks.check_shapes(embeddings, labels)
-        if masks.are_several(labels) and not self.takes_several_labels:
-            raise ValueError(self._refusal())
+        if masks.are_several(labels):
+            self.check_several_labels()
         if self.num_classes is None:
             return super().__call__(embeddings, labels)
         numbers, are_classes = masks.as_classes(labels, self.num_classes)
@@ -62,13 +62,19 @@ class Criterion(tf.keras.layers.Layer):
         with tf.control_dependencies(_assert_classes(are_classes, labels, self.num_classes)):
             return super().__call__(embeddings, tf.identity(numbers))
 
-    def _refusal(self):
-        """Text of the error where each image has several labels."""
-        return (
-            f"`{type(self).__name__}` needs one class of each image, int [batch]; a criterion on "
-            "pairs alone takes several labels of each: bind `train.criterion = @BatchPairs`, with "
-            "any pair loss as `BatchPairs.loss`. Received: labels of bool, several of each image"
-        )
+    def check_several_labels(self) -> None:
+        """Refuses several labels of each image, unless it takes them.
+
+        Raises:
+            ValueError: if `takes_several_labels` is False.
+        """
+        if not self.takes_several_labels:
+            raise ValueError(
+                f"`{type(self).__name__}` needs one class of each image, int [batch]; a criterion "
+                "on pairs alone takes several labels of each: bind `train.criterion = "
+                "@BatchPairs`, with any pair loss as `BatchPairs.loss`. Received: labels of bool, "
+                "several of each image"
+            )
 
     def build(
         self, embeddings_shape: tf.TensorShape, labels_shape: tf.TensorShape | None = None

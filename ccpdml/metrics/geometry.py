@@ -32,6 +32,22 @@ def describe(
     }
 
 
+def of_each_label(embeddings: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Embeddings and classes; of several labels, each image once for every one that it has.
+
+    Args:
+        embeddings: float [n, dim].
+        labels: classes [n]; or several labels of each, bool [n, num_labels].
+
+    Returns:
+        Float [m, dim] and [m]: with classes what was given.
+    """
+    if labels.ndim == 1:
+        return embeddings, labels
+    rows, classes = np.nonzero(labels)
+    return embeddings[rows], classes
+
+
 def spread(
     embeddings: npt.ArrayLike,
     labels: npt.ArrayLike,

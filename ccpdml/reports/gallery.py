@@ -17,6 +17,7 @@ def retrieval_gallery(
     gallery_labels=None,
     titles=None,
     class_names=None,
+    right=None,
     tile_size=96,
 ):
     """Draws a row per query: the query, then its nearest images framed by right and wrong.
@@ -32,6 +33,8 @@ def retrieval_gallery(
         gallery_images, gallery_labels: what `neighbors` points into; None: `images`, `labels`.
         titles: text above each row, [num_queries]; None: the class of the query.
         class_names: text under a neighbor by its label, a sequence or dict; None: the label.
+        right: whether each neighbor is right, bool [num_queries, k]; None: those of the query's
+            class are.
         tile_size: width and height of a picture in pixels, int.
 
     Raises:
@@ -49,9 +52,11 @@ def retrieval_gallery(
         page.title(row, name(labels[query]) if titles is None else titles[row])
         page.place(row, 0, sheet.picture(images, query), "query")
         for column, index in enumerate(found, start=1):
-            right = gallery_labels[index] == labels[query]
+            is_right = gallery_labels[index] == labels[query]
+            if right is not None:
+                is_right = right[row, column - 1]
             caption = name(gallery_labels[index])
-            page.place(row, column, sheet.picture(gallery_images, index), caption, right)
+            page.place(row, column, sheet.picture(gallery_images, index), caption, is_right)
     page.save(path)
 
 

@@ -99,7 +99,7 @@ def _learner(prepared):
     recipe = prepared.recipe
     model = recipe.model
     input_shape = prepared.batches(0).element_spec[0].shape[1:]
-    criterion = _with_classes(model.criterion, prepared.splits.train.num_classes)
+    criterion = _with_classes(model.criterion, prepared.splits.train)
     tf.keras.mixed_precision.set_global_policy(model.precision)
     encoder = model.encoder(tuple(input_shape))
     tf.keras.mixed_precision.set_global_policy("float32")  # Each layer keeps its own.
@@ -108,7 +108,12 @@ def _learner(prepared):
     _check_views(prepared, encoder, input_shape)
     learner = model.learner(encoder, criterion, preprocess=preprocess)
     learner.compile(model.optimizer(), steps_per_execution=recipe.schedule.steps_in_loop)
-    _check_pairs(learner.criterion, prepared.classes_per_batch, prepared.samples_per_class)
+    _check_pairs(
+        learner.criterion,
+        prepared.splits.train,
+        prepared.classes_per_batch,
+        prepared.samples_per_class,
+    )
     return learner
 
 
@@ -155,7 +160,9 @@ def _check_views(prepared, encoder, input_shape):
         )
 
 
-def _check_pairs(criterion, classes, samples):
+def _check_pairs(criterion, train, classes, samples):
+    if train.several is not None:
+        criterion.check_several_labels()
     if criterion.needs_pairs and min(classes, samples) < 2:
         raise ValueError(
             f"{type(criterion).__name__} compares images of a batch with each other: without "
@@ -165,13 +172,12 @@ def _check_pairs(criterion, classes, samples):
         )
 
 
-def _with_classes(configurable, num_classes):
-    """Calls a class or function, with the number of classes if it takes that."""
-    return (
-        configurable(num_classes=num_classes)
-        if takes(configurable, "num_classes")
-        else configurable()
-    )
+def _with_classes(configurable, train):
+    """Calls a class or function, with the number of classes, or of labels, if it takes that."""
+    offered = {"num_classes": train.num_classes}
+    if train.several is not None:
+        offered["num_labels"] = train.num_classes
+    return configurable(**{n: number for n, number in offered.items() if takes(configurable, n)})
 
 
 def _agreed(bound, own):

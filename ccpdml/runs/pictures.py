@@ -65,24 +65,32 @@ def _draw_queries(splits, test, folder):
 
 
 def _draw_gallery(splits, test, rows, path):
-    searched = splits.test if test.gallery is None else splits.gallery
-    names = splits.test.class_names
+    asked, searched = splits.test, splits.test if test.gallery is None else splits.gallery
     scores = test.query_scores["map_at_r"][rows]
-    labels, counts = splits.test.labels[rows], test.query_scores["num_matches"][rows]
+    counts, found = test.query_scores["num_matches"][rows], _neighbors(test, rows)
     gallery.retrieval_gallery(
-        splits.test.to_draw,
-        splits.test.labels,
-        _neighbors(test, rows),
+        asked.to_draw,
+        asked.labels,
+        found,
         path,
         queries=rows,
         gallery_images=searched.to_draw,
-        gallery_labels=searched.labels,
-        class_names=names,
+        gallery_labels=np.arange(len(searched)),
+        class_names={index: searched.names_of(index) for index in found.reshape(-1)},
+        right=_share(asked.all_labels[rows], searched.all_labels[found]),
         titles=[
-            f"{names[label]}: " + (f"AP {100 * score:.1f} %, R = {count}" if count else "no match")
-            for label, score, count in zip(labels, scores, counts, strict=True)
+            f"{asked.names_of(row)}: "
+            + (f"AP {100 * score:.1f} %, R = {count}" if count else "no match")
+            for row, score, count in zip(rows, scores, counts, strict=True)
         ],
     )
+
+
+def _share(labels, others):
+    """Tells which of some images match another: labels [rows, ...] and [rows, k, ...]."""
+    if labels.ndim == 1:
+        return labels[:, None] == others
+    return (labels[:, None] & others).any(axis=-1)
 
 
 def _neighbors(test, rows):

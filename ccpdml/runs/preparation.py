@@ -49,7 +49,7 @@ class Preparation:
         self.batch_size = self.classes_per_batch * self.samples_per_class
         make, sizes = recipe.batches.sampler, (self.classes_per_batch, self.samples_per_class)
         categories = {"categories": train.categories} if takes(make, "categories") else {}
-        self.sampler = make(train.labels, *sizes, recipe.schedule.seed, **categories)
+        self.sampler = make(train.all_labels, *sizes, recipe.schedule.seed, **categories)
         self._check_batch()
 
     def _check_batch(self):
@@ -100,7 +100,7 @@ class Preparation:
         """Builds the evaluation of an `ImageSet` in itself, or in a gallery."""
         size = self.recipe.batches.evaluation_batch_size
         data = [
-            (pipelines.image_batches(s, self.evaluation_view, size), s.labels)
+            (pipelines.image_batches(s, self.evaluation_view, size), s.all_labels)
             for s in (queries, gallery)
             if s is not None
         ]

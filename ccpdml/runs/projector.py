@@ -47,7 +47,7 @@ def _write(directory, embeddings, image_set):
 
 def _metadata(image_set, rows):
     """A line per point: class and name of the image."""
-    names = [(image_set.class_names[image_set.labels[row]], image_set.paths[row]) for row in rows]
+    names = [(image_set.names_of(row), image_set.paths[row]) for row in rows]
     lines = [("class", "image"), *names]
     return "".join("\t".join(" ".join(name.split()) for name in line) + "\n" for line in lines)
 

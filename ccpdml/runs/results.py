@@ -126,7 +126,8 @@ def of(finished: Finished) -> dict[str, Any]:
     """Content of `results.json`."""
     trained, splits = finished.trained, finished.splits
     ran = trained.ran
-    geometry = metrics.geometry.describe(finished.test.query, splits.test.labels, *finished.proxies)
+    points = metrics.geometry.of_each_label(finished.test.query, splits.test.all_labels)
+    geometry = metrics.geometry.describe(*points, *finished.proxies)
     results = {
         "dataset": splits.info.get("name", "own"),
         "ran": dataclasses.asdict(ran),
@@ -177,9 +178,9 @@ def by_category(finished: Finished) -> dict[str, dict[str, float]]:
 
 def _write_embeddings(finished, path):
     test, splits = finished.test, finished.splits
-    sides = {"query": test.query, "query_labels": splits.test.labels}
+    sides = {"query": test.query, "query_labels": splits.test.all_labels}
     if test.gallery is not None:
-        sides |= {"gallery": test.gallery, "gallery_labels": splits.gallery.labels}
+        sides |= {"gallery": test.gallery, "gallery_labels": splits.gallery.all_labels}
     with files.replacing(path) as file:
         np.savez(file, **sides)
 

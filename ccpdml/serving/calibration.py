@@ -295,9 +295,14 @@ def test_embeddings(run_dir: str | Path) -> Embeddings:
     with np.load(path, allow_pickle=False) as stored:
         sides = [side for side in ("query", "gallery") if side in stored]
         rows = np.concatenate([stored[side] for side in sides])
-        labels = np.concatenate([stored[f"{side}_labels"].reshape(-1) for side in sides])
+        labels = np.concatenate([stored[f"{side}_labels"] for side in sides])
+    if labels.dtype == bool:
+        raise ValueError(
+            f"{path}: expected one class of each image; thresholds are between images of one class "
+            f"and of different ones. Received: several labels of each, {labels.shape}"
+        )
     paths = np.array([f"{path}#{number}" for number in range(len(rows))])
-    return Embeddings(rows, paths, labels.astype(str), {"encoder": encoder.info})
+    return Embeddings(rows, paths, labels.reshape(-1).astype(str), {"encoder": encoder.info})
 
 
 def read_thresholds(path: str | Path) -> Thresholds:

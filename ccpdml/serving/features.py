@@ -98,6 +98,7 @@ def store(
     """
     folder = Path(folder).expanduser()
     _check(num_views, training_view, batch_size, shard_size, dtype)
+    _refuse_several(parts)
     _settle(folder, network, parts, (num_views, training_view, shard_size, dtype))
     slices = [
         (images, range(start, min(start + shard_size, len(images))))
@@ -128,6 +129,15 @@ def _check(num_views, training_view, batch_size, shard_size, dtype):
         )
     if num_views > 1 and training_view is None:
         raise ValueError(f"`num_views` above 1 needs a `training_view`. Received: {num_views=}")
+
+
+def _refuse_several(parts):
+    several = [name for name, images in parts.items() if images.several is not None]
+    if several:
+        raise ValueError(
+            "Stored features have one class of each image. Received: images of several labels "
+            f"(data.load.label_separator) in {several}"
+        )
 
 
 def _settle(folder, network, parts, settings):

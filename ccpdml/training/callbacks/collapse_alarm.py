@@ -28,9 +28,8 @@ class CollapseAlarm(OuterCallback):
 
     def on_epoch_end(self, epoch, logs=None):
         proxies, proxy_labels = evaluation.proxies(self.model)
-        description = geometry.spread(
-            self.retrieval.embeddings, self.retrieval.labels, proxies, proxy_labels
-        )
+        points = geometry.of_each_label(self.retrieval.embeddings, self.retrieval.labels)
+        description = geometry.spread(*points, proxies, proxy_labels)
         for name in ("embedding_variance", "positive_distance", "negative_distance"):
             logs[f"val_{name}"] = description[name]
         alarms = collapse.alarms(description)

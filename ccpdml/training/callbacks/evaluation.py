@@ -49,7 +49,8 @@ class RetrievalEvaluation(OuterCallback):
 
     Args:
         validation_data: (images, labels): images as an array [n, ...] or a `tf.data.Dataset` of
-            image batches, labels int [n]; or a dataset of (images, labels) batches.
+            image batches, labels int [n], or bool [n, num_labels] of several labels of each; or a
+            dataset of (images, labels) batches.
         gallery_data: likewise, what the validation images search in; None searches in the
             validation images themselves.
         recall_at: further R@K to compute, ints above 1.
@@ -131,6 +132,12 @@ class _Bar(tf.keras.callbacks.Callback):
 def _images_and_labels(source):
     if not isinstance(source, tf.data.Dataset):
         images, labels = source
-        return images, np.asarray(labels).reshape(-1)
-    labels = [np.asarray(batch).reshape(-1) for batch in source.map(lambda _, y: y)]
+        return images, _rows(labels)
+    labels = [_rows(batch) for batch in source.map(lambda _, y: y)]
     return source.map(lambda x, _: x), np.concatenate(labels)
+
+
+def _rows(labels):
+    """Classes as a vector; several labels of each image, which are bool, as they are."""
+    labels = np.asarray(labels)
+    return labels if labels.dtype == bool else labels.reshape(-1)
