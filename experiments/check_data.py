@@ -17,6 +17,9 @@ flags.DEFINE_string("dataset", None, "Which data set, e.g. 'sop'.", required=Tru
 flags.DEFINE_string("root", None, "Data sets. Default: $CCPDML_DATA, else ~/.ccpdml/data.")
 flags.DEFINE_bool("verify_counts", True, "Compare with the published counts.")
 flags.DEFINE_bool("closed_set", False, "The classes to test on are those that are trained on.")
+flags.DEFINE_string("label_column", None, "Of a table, the column that has the labels.")
+flags.DEFINE_string("label_separator", None, "Of a table, the text between labels of one image.")
+flags.DEFINE_string("category_column", None, "Of a table, the column that has the categories.")
 flags.DEFINE_bool("download", False, "Fetch the data set first, if its publisher serves it freely.")
 flags.DEFINE_string(
     "near_duplicates", None, "Looks for near-duplicates and writes them to this .json file."
@@ -31,6 +34,8 @@ flags.DEFINE_float(
     "distance of embeddings.",
     lower_bound=0.0,
 )
+
+_OF_TABLES = ("label_column", "label_separator", "category_column")
 
 
 def main(argv):
@@ -49,7 +54,8 @@ def main(argv):
                     FLAGS.dataset, about, benchmark.data_root(FLAGS.root), bar.update
                 )
         _refuse_flags()
-        source = loading.read(FLAGS.dataset, FLAGS.root)
+        named = {name: FLAGS[name].value for name in _OF_TABLES if FLAGS[name].value is not None}
+        source = loading.read(FLAGS.dataset, FLAGS.root, **named)
         report = _examine(source)
         if FLAGS.near_duplicates:
             _find_near_duplicates(source)

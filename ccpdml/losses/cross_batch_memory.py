@@ -68,8 +68,9 @@ class CrossBatchMemory(Criterion):
     ) -> None:
         shape = (self.memory_size, embeddings_shape[-1])
         self.memory = state.add(self, "memory", shape)
-        of_each, dtype = ((), "int32") if self.num_labels is None else ((self.num_labels,), "bool")
-        self.memory_labels = state.add(self, "memory_labels", (self.memory_size, *of_each), dtype)
+        of_each = () if self.num_labels is None else (self.num_labels,)
+        # Integers also for several labels, 0 or 1: devices write them as they do classes.
+        self.memory_labels = state.add(self, "memory_labels", (self.memory_size, *of_each), "int32")
         self.num_steps = state.add(self, "num_steps", dtype="int64")
         self.num_written = state.add(self, "num_written", dtype="int64")
         super().build(embeddings_shape)
@@ -117,7 +118,9 @@ class CrossBatchMemory(Criterion):
 
     def _pairs(self, labels, slots, num_written):
         """Masks of batch and memory without empty slots and an embedding's own copy."""
-        positive, negative = masks.pairs(labels, tf.convert_to_tensor(self.memory_labels))
+        kept = tf.convert_to_tensor(self.memory_labels)
+        kept = kept if self.num_labels is None else tf.cast(kept, tf.bool)
+        positive, negative = masks.pairs(labels, kept)
         places = tf.range(self.memory_size, dtype=tf.int64)
         filled = tf.cast(places < num_written, positive.dtype)
         if self.exclude_own_copy:

@@ -61,6 +61,19 @@ def test_command_refuses_what_it_cannot_do(values, message, tmp_path):
     assert re.search(message, check(root=str(tmp_path), **values))
 
 
+def test_command_takes_the_columns_of_a_table(tmp_path, capsys):
+    root = miniatures.csv_of_classes(tmp_path)
+    (root / "images.csv").write_text(
+        "path,tags,split\n"
+        + "".join(f"photos/{n}/{n}_0.jpg,a|b,{('train', 'test')[n % 2]}\n" for n in range(4))
+    )
+    values = {"dataset": "csv", "root": str(root), "label_column": "tags"}
+    assert check(**values, label_separator="|", closed_set=True) == 0
+    assert "test: 2 images of 2 classes" in capsys.readouterr().out
+    refused = check(dataset="inshop", root=str(miniatures.inshop(tmp_path)), category_column="a")
+    assert "'inshop' has no options of its own. Received: category_column" in refused
+
+
 @pytest.mark.parametrize("key", miniatures.MINIATURES)
 def test_every_layout_passes_the_check(key, tmp_path):
     name, make = miniatures.MINIATURES[key]
