@@ -6,6 +6,7 @@ import json
 import re
 import runpy
 import sys
+import time
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -14,6 +15,7 @@ import pytest
 from PIL import Image
 
 from ccpdml import metrics, serving
+from tests import forks
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 NUM_CLASSES = 24  # Of each part of the folder of images.
@@ -48,7 +50,7 @@ def test_every_example_is_run_here():
     tested = Path(__file__).read_text()
     for path in EXAMPLES.glob("*.py"):
         if path.name != "serve.py":  # tests/serving/server_test.py
-            assert f'run("{path.name}"' in tested, path
+            assert f'run("{path.name}"' in tested or f'/ "{path.name}"' in tested, path
 
 
 def test_a_pair_loss_in_stock_fit_makes_unseen_classes_findable():
@@ -80,6 +82,55 @@ def test_a_folder_of_images_becomes_an_encoder_and_embeddings(photos, tmp_path):
     # The file holds what the learner was scored with.
     assert scores["mean_average_precision_at_r"] == pytest.approx(found["scores"]["map_at_r"], 1e-3)
     assert scores["mean_average_precision_at_r"] > 0.3
+
+
+WITHOUT_FIGURES = f"""
+import runpy
+from ccpdml.runs import pictures
+pictures.draw = lambda finished, run_dir: None  # It takes longer than so short a run.
+runpy.run_path({str(EXAMPLES / "search.py")!r}, run_name="__main__")
+"""
+
+
+def lines_of(path):
+    return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+@pytest.mark.slow  # Two runs, in processes of their own.
+def test_a_killed_search_goes_on_with_its_trial_and_ends_as_one_that_was_not(tmp_path):
+    optuna = pytest.importorskip("optuna", reason="needs pip install 'ccpdml[search]'")
+    (tmp_path / "short.gin").write_text(
+        "include 'digits_ms.gin'\ntrain.steps = 16\ntrain.evaluate_every = 2\n"
+        "train.evaluate_untrained = False\ntrain.tensorboard = False\n"
+    )
+    (tmp_path / "program.py").write_text(WITHOUT_FIGURES)
+    words = [sys.executable, tmp_path / "program.py", tmp_path / "short.gin", tmp_path / "all", 2]
+    history = tmp_path / "all" / "trial_001" / "logs" / "history.jsonl"
+    process = forks.Program(words)
+    while process.poll() is None and lines_of(history) < 2:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    first = tmp_path / "all" / "trial_000" / "results.json"
+    finished, begun = first.stat(), history.read_text().splitlines()[0]
+    assert not (history.parents[1] / "results.json").exists()
+    process = forks.Program(words)
+    printed, _ = process.communicate(timeout=200)
+    assert process.returncode == 0, printed
+    assert first.stat() == finished
+    assert history.read_text().splitlines()[0] == begun
+    names = runpy.run_path(str(EXAMPLES / "search.py"), run_name="imported")
+    study = names["study_in"](tmp_path / "all")
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 2
+    fresh = optuna.create_study(direction="maximize")
+    for number, trial in enumerate(study.trials):
+        fresh.sampler = optuna.samplers.TPESampler(seed=number)
+        assert trial.params == fresh.ask(names["SPACE"]).params
+        results = json.loads(
+            (tmp_path / "all" / f"trial_{number:03d}" / "results.json").read_text()
+        )
+        assert trial.value == names["objective"](results)
+    assert f"trial_{study.best_trial.number:03d}" in printed
 
 
 def cells(kind):
