@@ -72,7 +72,7 @@ clean:
 	touch $@
 
 .venv/installed: .venv/packages setup.py
-	$(DEFAULT) $(PIP_INSTALL) -r requirements.txt -e ".[dev,hub,database]"
+	$(DEFAULT) $(PIP_INSTALL) -r requirements.txt -e ".[dev,hub,database,search]"
 	touch $@
 
 .venv/installed-%: .venv/installed

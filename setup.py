@@ -67,6 +67,8 @@ INDEX = {"faiss-cpu": ">=1.9", "usearch": ">=2.16"}
 DATABASE = {"lancedb": ">=0.40"}
 # The example of a server, examples/serve.py; httpx2 is the client that tests it.
 SERVE = {"fastapi": ">=0.115", "uvicorn": ">=0.30"}
+# The example of a search of settings, examples/search.py; it is run on the default stack.
+SEARCH = {"optuna": ">=4.0"}
 EXTRAS = {
     "addons": STACKS["addons"],
     "export": EXPORT,
@@ -77,6 +79,7 @@ EXTRAS = {
     "database": DATABASE,
     # TF 2.21 with Keras 2 (TF_USE_LEGACY_KERAS=1).
     "legacy": {"tensorflow": "==2.21.*", "tf-keras": "==2.21.*"},
+    "search": SEARCH,
     "serve": SERVE,
     # pytest-xdist: two workers, two cores. setuptools: builds the wheel that the tests inspect.
     "dev": {

@@ -34,7 +34,8 @@ def test_requirements_are_made_of_the_list_in_setup(stack):
 @pytest.mark.parametrize("stack", LOCKS)
 def test_a_lock_file_has_a_version_in_the_range_of_every_package(stack):
     asked = SETUP["REQUIRES"] | SETUP["EXTRAS"]["dev"] | SETUP["STACKS"][stack]
-    asked |= SETUP["EXTRAS"]["hub"] if stack == "default" else {}
+    for extra in ("hub", "database", "search") if stack == "default" else ():
+        asked |= SETUP["EXTRAS"][extra]
     versions = locked(stack)
     for line in SETUP["requirements"](asked):
         requirement = Requirement(line)
