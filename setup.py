@@ -79,6 +79,9 @@ EXTRAS = {
     "database": DATABASE,
     # TF 2.21 with Keras 2 (TF_USE_LEGACY_KERAS=1).
     "legacy": {"tensorflow": "==2.21.*", "tf-keras": "==2.21.*"},
+    # Trackers of experiments.
+    "mlflow": {"mlflow-skinny": ">=3.0"},
+    "wandb": {"wandb": ">=0.20"},
     "search": SEARCH,
     "serve": SERVE,
     # pytest-xdist: two workers, two cores. setuptools: builds the wheel that the tests inspect.

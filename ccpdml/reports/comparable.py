@@ -12,7 +12,7 @@ FREE = {
     *("load.fold", "load.num_folds", "load.root", "load.skip_corrupt", "load.verify_counts"),
     *("train.seed", "train.strategy", "train.deterministic", "train.steps_per_loop"),
     *("train.evaluation_batch_size", "train.checkpoint_every"),
-    *("train.recall_at", "train.tensorboard", "train.evaluate_untrained"),
+    *("train.recall_at", "train.tensorboard", "train.tracker", "train.evaluate_untrained"),
 }
 
 

@@ -89,6 +89,8 @@ def _kept(prepared, callbacks, run_dir, output_dir):
         # True is the scalars of the library.
         make = training.TensorBoardScalars if machine.tensorboard is True else machine.tensorboard
         kept.append(make(logs / "tensorboard"))
+    if machine.tracker and strategies.is_chief(prepared.strategy):
+        kept.append(machine.tracker(output_dir))
     every = {} if machine.checkpoint_every is None else {"every": machine.checkpoint_every}
     checkpoint = machine.checkpoint(run_dir / "checkpoints", **every)
     history = training.History(logs / "history.jsonl")

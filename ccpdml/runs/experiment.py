@@ -49,6 +49,7 @@ def bound(
     deterministic: bool = False,
     precision: str = "float32",
     tensorboard: bool | Callable[[Path], tf.keras.callbacks.Callback] = True,
+    tracker: Callable[[Path], training.Tracker] | None = None,
     callbacks: Sequence[recipe.MakesCallback] | Mapping[str, recipe.MakesCallback] = (),
     sampler: Callable[..., samplers.Sampler] = samplers.ClassBalancedSampler,
     evaluation: Callable[..., training.RetrievalEvaluation] = training.RetrievalEvaluation,
@@ -94,6 +95,8 @@ def bound(
         tensorboard: whether `logs/tensorboard/` is written: scalars, the test embeddings with
             their images, settings with test scores; or the class or function of a directory that
             writes the scalars.
+        tracker: class or function of the run directory -> `training.Tracker`, such as
+            `WandbTracker` and `MlflowTracker`, which is told of the run; None has none.
         callbacks: classes or functions without arguments -> further Keras callbacks: a tuple, or
             a dict of them by names of their own, which two of one class need; see
             `training.OuterLoop` for when they act.
@@ -263,6 +266,9 @@ class Experiment:
         finished = run.score(trained)
         draws = strategies.is_chief(self.strategy)
         written = results.write_scores(finished, self.output_dir, draws)
+        for callback in run.outer:
+            if isinstance(callback, training.Tracker):
+                callback.finish(written)
         self._wait_for_all()
         return written
 

@@ -164,6 +164,7 @@ class Machine(_Group):
         checkpoint_every: evaluations between two checkpoints, int; None leaves it to `checkpoint`.
         tensorboard: whether `logs/tensorboard/` is written, or the class or function of a
             directory that writes its scalars.
+        tracker: class or function of the run directory -> `training.Tracker`; None has none.
     """
 
     strategy: Literal["auto", "default", "mirrored", "multi_worker"] = "auto"
@@ -171,6 +172,7 @@ class Machine(_Group):
     checkpoint: Callable[..., training.Checkpoint] = training.Checkpoint
     checkpoint_every: Count | None = None
     tensorboard: bool | Callable[[Path], tf.keras.callbacks.Callback] = True
+    tracker: Callable[[Path], training.Tracker] | None = None
 
 
 @dataclasses.dataclass(frozen=True)

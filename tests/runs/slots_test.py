@@ -16,6 +16,7 @@ SLOTS = {
     "train.evaluation": [training.RetrievalEvaluation],
     "train.checkpoint": [training.Checkpoint],
     "train.tensorboard": [training.TensorBoardScalars],
+    "train.tracker": [training.WandbTracker, training.MlflowTracker],
     "train.sampler": [data.samplers.ClassBalancedSampler, data.samplers.CategoryBalancedSampler],
     "train.pool": [training.PoolDraw],
     "train.reinitialization": [training.ProxyReinitialization],

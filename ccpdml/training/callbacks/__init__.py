@@ -7,6 +7,7 @@
     ProxyReinitialization    ends a problem instance, draws a pool (`PoolDraw`), picks new proxies
     ProxyRecord              writes down what was picked
     History, ProgressBar, TensorBoardScalars     log
+    WandbTracker, MlflowTracker    tell a tracker of experiments
     Checkpoint               saves what a run needs to go on
     Preemption               leaves, if the cluster asks for the machine
 
@@ -31,6 +32,7 @@ from ccpdml.training.callbacks.preemption import Preempted, Preemption
 from ccpdml.training.callbacks.proxy_record import ProxyRecord
 from ccpdml.training.callbacks.reinitialization import Placing, ProxyReinitialization
 from ccpdml.training.callbacks.tensorboard import TensorBoardScalars
+from ccpdml.training.callbacks.trackers import MlflowTracker, Tracker, WandbTracker
 from ccpdml.training.callbacks.untrained_evaluation import UntrainedEvaluation
 
 __all__ = [
@@ -39,6 +41,7 @@ __all__ = [
     "CollapseAlarm",
     "EarlyStopping",
     "History",
+    "MlflowTracker",
     "OuterCallback",
     "OuterLoop",
     "Placing",
@@ -55,5 +58,7 @@ __all__ = [
     "Stateful",
     "StatefulCallback",
     "TensorBoardScalars",
+    "Tracker",
     "UntrainedEvaluation",
+    "WandbTracker",
 ]
