@@ -100,6 +100,7 @@ class WandbTracker(Tracker):
             name=self.run_dir.resolve().name,
             id=run_id,
             resume="allow",
+            reinit="finish_previous",  # One that ended in an error is still there.
             mode=self.mode,
             dir=str(self.run_dir / "logs"),
             config={"gin": config.splitlines()},
