@@ -8,7 +8,7 @@ import gin
 import pytest
 
 from ccpdml import config, training
-from ccpdml.runs import results
+from ccpdml.runs import assembly
 from tests.config_test import DIGITS
 
 SHORT = [
@@ -56,8 +56,6 @@ def experiment(run_dir, tracker):
 def run(run_dir, tracker, monkeypatch):
     """A run that is stopped after half of its steps, then goes on; its results."""
     with monkeypatch.context() as patch:
-        from ccpdml.runs import assembly
-
         kept = assembly._kept
         patch.setattr(assembly, "_kept", lambda *given: [*kept(*given), Stop()])
         with pytest.raises(KeyboardInterrupt):
@@ -83,11 +81,14 @@ def test_a_tracker_is_told_of_every_evaluation_once_and_of_the_scores(tmp_path, 
         {f"test/{name}": value for name, value in found["test"].items()},
     )
     assert end == "end"
-    # Killed after its last step, before it was scored.
-    (tmp_path / results.FILE_NAME).unlink()
-    Notes.told.clear()
-    experiment(tmp_path, Notes).run()
-    assert [told[0] for told in Notes.told] == ["begin", found["best_step"], "e"]
+
+
+def test_a_run_that_was_killed_before_it_was_scored_begins_again_to_tell_its_scores(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(Notes, "told", [])
+    Notes(tmp_path).finish({"test": {"map_at_r": 0.5}, "best_step": 6})
+    assert Notes.told == [("begin", None, False), (6, {"test/map_at_r": 0.5}), "end"]
 
 
 def drive(make):
