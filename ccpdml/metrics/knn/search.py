@@ -81,8 +81,12 @@ def _in_parts(query, gallery, k, max_memory_bytes, on_progress):
     squared = np.zeros((len(query), 0))
     nothing = np.full(len(query), -1)
     step = max(1, max_memory_bytes // 2 // (4 * gallery.shape[1] + _OVERHEAD_BYTES))
+    # New memory for each part would cost more than reading it.
+    memory = np.empty((min(step, len(gallery)), gallery.shape[1]), np.float32)
     for start in range(0, len(gallery), step):
-        part = arrays.embeddings(np.array(gallery[start : start + step]), "gallery")
+        rows = gallery[start : start + step]
+        memory[: len(rows)] = rows
+        part = arrays.embeddings(memory[: len(rows)], "gallery")
         found = _nearest(query, part, nothing, min(k, len(part)), max_memory_bytes // 2)
         # Earlier parts come first, and a stable order keeps the lower index where two are as near.
         indices = np.concatenate([indices, found[0] + start], axis=1)

@@ -38,25 +38,26 @@ class ScoreSpace:
 
     def query_side(self, rows):
         """Float32 [n, dim] -> float32 [n, dim + 1]."""
-        side = np.empty((len(rows), rows.shape[1] + 1), np.float32)
-        side[:, :-1] = self._moved(rows)
-        side[:, -1] = 1.0
+        side = np.ones((len(rows), rows.shape[1] + 1), np.float32)
+        self._move(rows, side[:, :-1])
         return side
 
     def fill_gallery_side(self, side, rows):
         """Writes float32 [n, dim] into `side`, float32 [n, dim + 1]."""
-        side[:, :-1] = self._moved(rows)
-        side[:, -1] = -0.5 * _squared_norms(side[:, :-1])
+        moved = side[:, :-1]
+        self._move(rows, moved)
+        side[:, -1] = -0.5 * _squared_norms(moved)
 
     def scores_at(self, rows, distances):
         """Scores of gallery points at these squared distances from `rows`, float64 [n]."""
-        moved = self._moved(rows).astype(np.float64)
+        moved = np.empty(rows.shape)
+        self._move(rows, moved)
         return 0.5 * (_squared_norms(moved) - float(self.scale) ** 2 * distances)
 
-    def _moved(self, rows):
-        moved = np.subtract(rows, self.origin, dtype=self.dtype)
-        moved *= self.scale
-        return moved
+    def _move(self, rows, moved):
+        """Writes rows, moved and scaled, into an array of their shape."""
+        np.subtract(rows, self.origin, out=moved, dtype=self.dtype, casting="same_kind")
+        np.multiply(moved, self.scale, out=moved, dtype=self.dtype, casting="same_kind")
 
 
 def squared_distances(query, gallery, rows, columns):
