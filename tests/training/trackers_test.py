@@ -9,7 +9,6 @@ import pytest
 
 from ccpdml import config, training
 from ccpdml.runs import assembly
-from tests.config_test import DIGITS
 
 SHORT = [
     *("train.steps = 8", "train.evaluate_every = 2", "train.evaluate_untrained = False"),
@@ -46,7 +45,7 @@ class Stop(training.OuterCallback):
 
 def experiment(run_dir, tracker):
     gin.clear_config()
-    config.load([DIGITS], SHORT)
+    config.load(["gin/digits_ms_base.gin"], SHORT)
     made = training.Experiment(run_dir)
     machine = made.recipe.machine
     object.__setattr__(machine, "tracker", tracker)
