@@ -6,6 +6,7 @@ import gc
 import json
 import os
 import pathlib
+import random
 import re
 
 # Before TensorFlow is imported. CUDA_VISIBLE_DEVICES=0 runs the suite on a GPU.
@@ -18,18 +19,33 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from tensorflow.python.eager import context
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 
 
 def pytest_configure():
     """Splits the CPU in two logical devices, so that two replicas can be compared with one."""
+    context.Context._set_global_seed = _seed
     (cpu,) = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     if "PYTEST_XDIST_WORKER" in os.environ:
         # The workers share the cores; each with a pool of all of them, they would fight.
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(2)
+
+
+def _seed(eager, seed, by_tensorflow=context.Context._set_global_seed):
+    """Seeds TensorFlow's generator, for all tests.
+
+    TensorFlow then drops what it has made to run functions, since there may be random ops among
+    them, and takes up to half a second for each function to make that again. Here it does so only
+    if an op has drawn since the seed was set last; else there is nothing that has to begin anew.
+    """
+    if eager._seed is None or eager._rng.getstate() != random.Random(eager._seed).getstate():
+        by_tensorflow(eager, seed)
+    else:
+        eager._seed, eager._rng = seed, random.Random(seed)
 
 
 def pytest_collection_modifyitems(items):
