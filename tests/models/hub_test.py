@@ -233,6 +233,7 @@ def test_exports_are_the_encoder(saved, family, tmp_path):
 
 
 @pytest.mark.usefixtures("without_figures")
+@pytest.mark.usefixtures("views_by_pillow", "without_figures")
 def test_a_run_file_trains_it_with_ccp(saved, tmp_path):
     folder, _ = saved("DINOV2")
     _, make = miniatures.MINIATURES["folder_of_classes"]

@@ -112,10 +112,20 @@ def made():
 @pytest.fixture
 def whole(made, tmp_path_factory, op_determinism):
     """What `run` returns of a run that was never stopped."""
-    if not made:
+    if "whole" not in made:
         made["directory"] = tmp_path_factory.mktemp("whole")
         made["whole"] = run(made["directory"])
     return made["whole"]
+
+
+@pytest.fixture
+def stopped(made, tmp_path_factory, tmp_path, op_determinism):
+    """A directory of its own with that run, but stopped after its fifth epoch."""
+    if "stopped" not in made:
+        made["stopped"] = tmp_path_factory.mktemp("stopped")
+        with pytest.raises(KeyboardInterrupt):
+            run(made["stopped"], stop_after=4)
+    return shutil.copytree(made["stopped"], tmp_path / "stopped")
 
 
 @pytest.fixture
@@ -375,13 +385,11 @@ def newest(directory, pattern):
 
 
 @pytest.mark.parametrize("part", ["ckpt-*.index", "ckpt-*.data*", "checkpoint"])
-def test_a_damaged_checkpoint_is_passed_over(tmp_path, part, whole, caplog):
-    with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "parts", stop_after=4)
-    path = newest(tmp_path / "parts", part)
+def test_a_damaged_checkpoint_is_passed_over(stopped, part, whole, caplog):
+    path = newest(stopped, part)
     damage(path)
     with caplog.at_level("WARNING"):
-        resumed = run(tmp_path / "parts")
+        resumed = run(stopped)
     told = [record.getMessage() for record in caplog.records if "damaged" in record.getMessage()]
     assert [path.stem.split(".")[0] in message for message in told] == [True] * (
         part != "checkpoint"
