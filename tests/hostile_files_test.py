@@ -165,7 +165,7 @@ def test_a_lambda_in_a_model_is_refused(made, tmp_path, mark, kind):
 
 
 def test_arrays_are_never_unpickled(tmp_path, mark):
-    arrays = {name: np.array(["a"]) for name in ("paths", "classes", "info")}
+    arrays = {"paths": np.array(["a"]), "classes": np.array(["a"]), "info": np.array("{}")}
     np.savez(tmp_path / "g.npz", embeddings=np.array([Spiteful(mark)]), **arrays)
     for read in (serving.read_embeddings, lambda path: weight_files.read("bn_inception", path)):
         with pytest.raises(ValueError, match="allow_pickle=False"):
