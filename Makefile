@@ -72,7 +72,7 @@ clean:
 	touch $@
 
 .venv/installed: .venv/packages setup.py
-	$(DEFAULT) $(PIP_INSTALL) -r requirements.txt -e ".[dev,hub,database,search]"
+	$(DEFAULT) $(PIP_INSTALL) -r requirements.txt -e ".[dev,hub,database,search,mlflow,wandb]"
 	touch $@
 
 .venv/installed-%: .venv/installed
