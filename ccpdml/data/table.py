@@ -42,6 +42,11 @@ def read(
             "Expected a CSV file with the columns path,label[,split][,role]. "
             f"Received: {file}, which does not exist; set --data_root."
         )
+    if label_separator == "":
+        raise ValueError(
+            "`data.load.label_separator` must be the text between labels, such as '|', or None. "
+            f"Received: {label_separator=}"
+        )
     columns = (category_column,) if category_column else ()
     rows = listing.table(file, required=("path", label_column, *columns))
     rows = [row | {_LABELS: _labels_of(file, row[label_column], label_separator)} for row in rows]

@@ -96,6 +96,9 @@ def test_missing_list_is_named(key, lost, tmp_path):
         ("cars_c", "Cars196/anno_train.csv", "30,1", "30,x", "a class id"),
         ("csv_of_classes", "images.csv", "path,label", "file,label", "expected the columns path"),
         ("csv_of_classes", "images.csv", ",thing 00", ",", "line 2: expected a value"),
+        ("csv_of_classes", "images.csv", ",thing 00", ",  ", "line 2: expected a value"),
+        ("csv_of_classes", "images.csv", ",thing 00", ',"thing 00', "quotes.*unexpected end"),
+        ("csv_of_classes", "images.csv", "path,label", "path,label,label", "label, each once"),
         ("csv_with_gallery", "photos.csv", ",train,", ",training,", "expected split.*training"),
         ("csv_with_gallery", "photos.csv", ",query", ",", "expected role"),
         ("csv_with_gallery", "photos.csv", "thing 12", "thing 11", "other classes in test"),
@@ -108,6 +111,13 @@ def test_malformed_list_is_named_with_what_was_expected(key, file, old, new, mes
     edit(listed, old, new)
     with pytest.raises(ValueError, match=message):
         load(name, root)
+
+
+def test_blanks_around_a_label_make_no_other_class(tmp_path):
+    root = miniatures.csv_of_classes(tmp_path)
+    expected = load("csv", root).train.class_names
+    edit(root / "images.csv", ",thing 00", ", thing 00 ")
+    assert load("csv", root).train.class_names == expected
 
 
 def test_wrong_matlab_files_are_named(tmp_path):

@@ -46,6 +46,7 @@ def test_a_table_tells_all_labels_of_each_image(parts, tmp_path):
     [
         ("", "{path},{first}|{second},", {}, "expected the column split.*several labels"),
         ("train,test", "{path},|,{part}", {}, "labels with '|'.*label_separator"),
+        ("train,test", None, {"label_separator": ""}, "load.label_separator.*Received"),
         ("train,test", "{path},{first}|{second},{part}", {"label_column": "kind"}, "label, kind"),
         ("train,test", "{path},{first}|{second},{part}", {"closed_set": False}, "closed_set"),
         ("train,test", None, {"category_column": "split"}, "expected one label of each image"),
