@@ -78,7 +78,7 @@ def check_shapes(embeddings: tf.Tensor, labels: tf.Tensor) -> None:
 
     Args:
         embeddings: float [batch, dim].
-        labels: int [batch] or [batch, 1], or bool [batch, num_labels].
+        labels: int [batch] or [batch, 1], or bool [batch, num_labels] of at least two labels.
 
     Raises:
         ValueError: if the shapes are others.
@@ -86,13 +86,16 @@ def check_shapes(embeddings: tf.Tensor, labels: tf.Tensor) -> None:
     points, classes = embeddings.shape, labels.shape
     batch = points[:1]
     if are_several(labels):
-        is_one_each = classes.is_compatible_with([*batch, None])
+        # One column is a vector of yes and no, two classes, which Keras 2 has made a matrix.
+        is_vector = classes.rank == 2 and classes[1] == 1
+        is_one_each = classes.is_compatible_with([*batch, None]) and not is_vector
     else:
         is_one_each = classes.is_compatible_with(batch) or classes.is_compatible_with([*batch, 1])
     if not (points.is_compatible_with([None, None]) and is_one_each):
         raise ValueError(
             "A loss takes embeddings [batch, dim] and labels [batch] or [batch, 1], in this order; "
-            "several labels of each are bool [batch, num_labels] (`multi_hot.astype(bool)`). "
+            "several labels of each are bool [batch, num_labels], two at least "
+            "(`multi_hot.astype(bool)`), and classes that are bool become int. "
             "For stock `model.compile(loss=...)`, which turns it round, there is `losses.InBatch`; "
             "`training.MetricLearner` takes any loss. "
             f"Received: embeddings of {points}, labels of {classes}, {labels.dtype.name}"

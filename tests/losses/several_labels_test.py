@@ -186,7 +186,7 @@ def test_both_sides_have_several_labels_or_none():
         losses.TripletLoss()(points, SEVERAL, points, CLASSES)
     found = losses.TripletLoss()(points, ONE_EACH, points, ONE_EACH)
     np.testing.assert_array_equal(found, losses.TripletLoss()(points, CLASSES, points, CLASSES))
-    for labels in (SEVERAL[:3], SEVERAL[0]):
+    for labels in (SEVERAL[:3], SEVERAL[0], SEVERAL[:, 0], SEVERAL[:, :1]):
         with pytest.raises(ValueError, match="bool .batch, num_labels.*astype.bool"):
             losses.TripletLoss()(points, labels)
 
