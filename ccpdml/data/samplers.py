@@ -271,12 +271,19 @@ def _classes_of_category(categories):
 
 
 def _joined(classes_of, least):
-    """The same, with the categories of fewer than `least` classes as one, by all their names."""
-    small = {name: classes for name, classes in classes_of.items() if len(classes) < least}
-    if not small:
+    """The same, with the categories of fewer than `least` classes as one, by all their names.
+
+    Where those have too few classes together, the smallest of the others join them.
+    """
+    sizes = sorted((len(classes), name) for name, classes in classes_of.items())
+    num_small = sum(size < least for size, _ in sizes)
+    if not num_small:
         return classes_of
-    kept = {name: classes for name, classes in classes_of.items() if name not in small}
-    return kept | {tuple(small): np.sort(np.concatenate(list(small.values())))}
+    while sum(size for size, _ in sizes[:num_small]) < least:
+        num_small += 1
+    together = tuple(sorted(name for _, name in sizes[:num_small]))
+    kept = {name: classes for name, classes in classes_of.items() if name not in together}
+    return kept | {together: np.sort(np.concatenate([classes_of[name] for name in together]))}
 
 
 def _images_of_class(labels):

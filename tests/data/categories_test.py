@@ -180,6 +180,10 @@ def test_small_categories_are_refused_or_joined():
     assert {len(classes) for classes in joined.classes_of_category.values()} == {6, 7, 3 + 4 + 5}
     assert sorted(np.concatenate(list(joined.classes_of_category.values()))) == list(range(25))
     assert len(set(LABELS[joined.batch(0)])) == 12
+    # Of one alone there are still too few: the smallest of the others joins it.
+    joined = sampler(8, categories_per_batch=2, join_small=True).classes_of_category
+    assert [len(classes) for classes in joined.values()] == [5, 6, 7, 3 + 4]
+    assert list(joined)[-1] == ("a", "b")
 
 
 @pytest.mark.parametrize(
