@@ -102,6 +102,10 @@ class Searcher:
         with np.load(gallery, allow_pickle=False) as arrays:
             self.paths, self.classes = arrays["paths"], arrays["classes"]
             made_with = json.loads(str(arrays["info"]))["encoder"]["fingerprint"]
+        if UNKNOWN in self.classes:
+            raise ValueError(
+                f"{gallery}: expected no class of the name {UNKNOWN!r}, an answer here"
+            )
         self.rows, self.k = mapped(gallery), min(k, len(self.paths))
         self.fingerprint = about["fingerprint"]
         for file, theirs in (
@@ -113,8 +117,10 @@ class Searcher:
                     f"{file}: expected one of the encoder of {model}, {self.fingerprint}. "
                     f"Received: one of {theirs}"
                 )
-        (saved,) = Path(model, "saved_model").rglob("saved_model.pb")
-        self._module = tf.saved_model.load(str(saved.parent))  # Its variables live as long.
+        saved = list(Path(model, "saved_model").rglob("saved_model.pb"))
+        if len(saved) != 1:
+            raise ValueError(f"{model}: expected one exported SavedModel. Received: {len(saved)}")
+        self._module = tf.saved_model.load(str(saved[0].parent))  # Its variables live as long.
         self._embed = self._module.signatures["serving_default"]
 
     def look_up(self, images):
@@ -152,7 +158,7 @@ class Searcher:
         return np.take_along_axis(rows, order, 1), np.take_along_axis(distances, order, 1)
 
     def _answer(self, embedding, rows, distances):
-        is_known = bool(distances[0] <= self.threshold)
+        is_known = bool(np.float32(distances[0]) <= np.float32(self.threshold))
         return Answer(
             answer=self.classes[rows[0]] if is_known else UNKNOWN,
             known=is_known,
