@@ -1,6 +1,5 @@
 """Files of embeddings: .npz with embeddings, paths, classes and where they are from."""
 
-import collections
 import dataclasses
 import itertools
 import json
@@ -130,20 +129,11 @@ class Embeddings:
         """Absolute names of the image files, one for each, str [n]."""
         return locations(self.paths.tolist(), self.root)
 
-    def rows_of(self, files: Iterable[str]) -> dict[str, list[int]]:
-        """Rows of images by their place on the disk, those that are here; `files` as in `files`."""
-        wanted = set(files)
-        names = set(map(os.path.basename, wanted))
-        found = collections.defaultdict(list)
-        for start, part in _in_parts(self.paths):
-            paths = part.tolist()
-            rows = [row for row, path in enumerate(paths) if os.path.basename(path) in names]
-            for row, place in zip(
-                rows, locations([paths[row] for row in rows], self.root), strict=True
-            ):
-                if place in wanted:
-                    found[str(place)].append(start + row)
-        return dict(found)
+    def places(self, rows: np.ndarray) -> np.ndarray:
+        """Absolute names of some image files, str of the shape of `rows`."""
+        distinct, where = np.unique(rows, return_inverse=True)
+        names = locations(self.paths[distinct].tolist(), self.root)
+        return names[where].reshape(np.shape(rows))
 
     def says(self, texts: dict[str, Any], info: dict[str, Any]) -> bool:
         """Tells whether `write` would write the same file, given these and called from here."""

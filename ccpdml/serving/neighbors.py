@@ -25,7 +25,7 @@ def search(
     """Finds the `k` nearest gallery images of each query, exactly, in bounded memory.
 
     An image of the gallery, by its place on the disk, does not find itself, and is of the class it
-    has there.
+    has there, if none is given.
 
     Args:
         queries, gallery: what is searched for, and in what.
@@ -37,26 +37,31 @@ def search(
         ValueError: if the two were made with different encoders, or `k` is out of range.
     """
     _check_same_encoder(queries.info["encoder"], gallery.info["encoder"])
-    rows_of = gallery.rows_of(queries.files)
-    own = [rows_of.get(file, []) for file in queries.files]
-    # How often the gallery holds a query: once, but for a file that it lists by several names.
-    most_own = max(map(len, own))
-    most = len(gallery) - most_own
-    if not most:
+    size, num_own = len(gallery), 1  # How often the gallery holds a query, mostly once.
+    wanted = min(DEFAULT_K, size) if k is None else k
+    if not 1 <= wanted <= size:
+        raise ValueError(f"`k` must be in 1..{size}, for that gallery. Received: {k=}")
+    while True:
+        depth = min(wanted + num_own, size)
+        indices, distances = metrics.nearest(
+            queries.embeddings, gallery.embeddings, depth, on_progress=on_progress
+        )
+        is_own = gallery.places(indices) == queries.files[:, None]
+        most_own = int(is_own.sum(axis=1).max())
+        if most_own <= num_own or depth == size:
+            break
+        num_own = most_own  # It lists a file by several names.
+    wanted = min(wanted, depth - most_own)
+    if not wanted:
         raise ValueError("There is nothing to find: the gallery holds nothing but the query.")
-    k = min(DEFAULT_K, most) if k is None else k
-    if not 1 <= k <= most:
-        raise ValueError(f"`k` must be in 1..{most}, for that gallery. Received: {k=}")
-    indices, distances = metrics.nearest(
-        queries.embeddings, gallery.embeddings, k + most_own, on_progress=on_progress
-    )
+    if k is not None and wanted < k:
+        raise ValueError(f"`k` must be in 1..{wanted}, for that gallery. Received: {k=}")
     # The query itself goes behind all others, which keep their order.
-    is_own = np.array([np.isin(*each) for each in zip(indices, own, strict=True)])
-    order = np.argsort(is_own, axis=1, kind="stable")[:, :k]
-    indices, distances = (np.take_along_axis(x, order, axis=1) for x in (indices, distances))
-    known = (gallery.classes[rows[-1]] if rows else "" for rows in own)
-    named = zip(queries.classes, known, strict=True)
-    classes = np.array([name or class_there for name, class_there in named], str)
+    order = np.argsort(is_own, axis=1, kind="stable")
+    own = np.take_along_axis(indices, order, axis=1)[:, -1]
+    known = np.where(is_own.any(axis=1), gallery.classes[own], "")
+    classes = np.where(queries.classes == "", known, queries.classes)
+    indices, distances = (np.take_along_axis(x, order, 1)[:, :wanted] for x in (indices, distances))
     return Results(dataclasses.replace(queries, classes=classes), gallery, indices, distances)
 
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from ccpdml import files
 from ccpdml.reports import search_page, spreadsheets
-from ccpdml.serving import embeddings
 from ccpdml.serving.embeddings import Embeddings
 
 UNKNOWN = "unknown"
@@ -187,9 +186,7 @@ def in_turn(classes: np.ndarray, most: int) -> np.ndarray:
 
 def _columns(side, rows):
     """Paths, classes and absolute names of some images, str of the shape of `rows` each."""
-    paths = side.paths[rows]
-    places = embeddings.locations(paths.ravel().tolist(), side.root).reshape(paths.shape)
-    return [paths, side.classes[rows], places]
+    return [side.paths[rows], side.classes[rows], side.places(rows)]
 
 
 def _line(text):

@@ -5,7 +5,7 @@ import numpy as np
 from ccpdml.metrics.knn import space
 
 
-def first_copies(gallery, limit):
+def first_copies(gallery, limit, squared_norms):
     """Rows with fewer than `limit` identical rows before them.
 
     A collapsed encoder maps thousands of images to one point. Between identical rows the lower
@@ -14,16 +14,16 @@ def first_copies(gallery, limit):
     Args:
         gallery: float32 [gallery_size, dim].
         limit: copies to keep of each distinct row, int >= 1.
+        squared_norms: of the rows, float [gallery_size]: most rows differ in it.
 
     Returns:
         Increasing row indices, int [num_kept].
     """
-    # A few columns tell most rows apart.
-    for columns in (slice(None, None, -(-gallery.shape[1] // 16)), slice(None)):
-        prints = _fingerprints(gallery[:, columns])
-        in_order = np.sort(prints)
-        if not (in_order[limit:] == in_order[:-limit]).any():
-            return np.arange(len(gallery))
+    if not _are_repeated(squared_norms, limit):
+        return np.arange(len(gallery))
+    prints = _fingerprints(gallery)
+    if not _are_repeated(prints, limit):
+        return np.arange(len(gallery))
     order = np.argsort(prints, kind="stable")
     _, starts, sizes = np.unique(prints[order], return_index=True, return_counts=True)
     dropped = np.zeros(len(gallery), bool)
@@ -32,6 +32,12 @@ def first_copies(gallery, limit):
         if all(np.array_equal(gallery[member], gallery[members[0]]) for member in members):
             dropped[members[limit:]] = True
     return np.flatnonzero(~dropped)
+
+
+def _are_repeated(values, limit):
+    """Tells whether a value is there more than `limit` times."""
+    in_order = np.sort(values)
+    return bool((in_order[limit:] == in_order[:-limit]).any())
 
 
 def _fingerprints(gallery):

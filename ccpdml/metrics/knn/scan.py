@@ -56,9 +56,9 @@ def scan(task, max_memory_bytes):
     """
     deepest = max(int(task.sizes.max()), min(task.count_limit, len(task.gallery)))
     plan = memory.Plan(task.sizes, deepest, task.gallery.shape, max_memory_bytes)
-    score_space = space.ScoreSpace(task.query, task.gallery)
-    kept = copies.first_copies(task.gallery, deepest + 1)
     with blas.one_thread_each(), concurrent.futures.ThreadPoolExecutor(plan.num_threads) as pool:
+        score_space = space.ScoreSpace(task.query, task.gallery, pool.map)
+        kept = copies.first_copies(task.gallery, deepest + 1, score_space.squared_norms)
         for batch in plan.batches():
             blocks = [_Block(task, score_space, queries) for queries in batch]
             for start in range(0, len(kept), plan.slab_width):
@@ -85,9 +85,10 @@ class _Slab:
     def prepare(self, tile):
         columns = self.columns[tile]
         first, last = columns[0], columns[-1]
-        is_run = last - first == len(columns) - 1
-        rows = self.task.gallery[slice(first, last + 1) if is_run else columns]
-        self.score_space.fill_gallery_side(self.side[tile], rows)
+        chosen = slice(first, last + 1) if last - first == len(columns) - 1 else columns
+        squared_norms = self.score_space.squared_norms[chosen]
+        rows = self.task.gallery[chosen]
+        self.score_space.fill_gallery_side(self.side[tile], rows, squared_norms)
 
     def pass_by(self, block):
         for tile in self.tiles:

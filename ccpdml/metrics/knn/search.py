@@ -1,5 +1,6 @@
 """Exact nearest neighbors."""
 
+import concurrent.futures
 from collections.abc import Callable
 
 import numpy as np
@@ -80,13 +81,8 @@ def _in_parts(query, gallery, k, max_memory_bytes, on_progress):
     indices = np.zeros((len(query), 0), np.int64)
     squared = np.zeros((len(query), 0))
     nothing = np.full(len(query), -1)
-    step = max(1, max_memory_bytes // 2 // (4 * gallery.shape[1] + _OVERHEAD_BYTES))
-    # New memory for each part would cost more than reading it.
-    memory = np.empty((min(step, len(gallery)), gallery.shape[1]), np.float32)
-    for start in range(0, len(gallery), step):
-        rows = gallery[start : start + step]
-        memory[: len(rows)] = rows
-        part = arrays.embeddings(memory[: len(rows)], "gallery")
+    step = max(1, max_memory_bytes // 2 // (8 * gallery.shape[1] + _OVERHEAD_BYTES))
+    for start, part in _parts(gallery, step):
         found = _nearest(query, part, nothing, min(k, len(part)), max_memory_bytes // 2)
         # Earlier parts come first, and a stable order keeps the lower index where two are as near.
         indices = np.concatenate([indices, found[0] + start], axis=1)
@@ -97,3 +93,25 @@ def _in_parts(query, gallery, k, max_memory_bytes, on_progress):
         if on_progress is not None:
             on_progress(len(part))
     return indices, squared
+
+
+def _parts(gallery, step):
+    """Starts of parts of a gallery in a file, and the parts; the next one is read meanwhile."""
+    # New memory for each part would cost more than reading it.
+    memory = np.empty((2, min(step, len(gallery)), gallery.shape[1]), np.float32)
+
+    def read(number):
+        rows = gallery[number * step : (number + 1) * step]
+        part = memory[number % 2, : len(rows)]
+        with np.errstate(over="ignore"):  # Infinite is reported next.
+            part[...] = rows
+        return arrays.embeddings(part, "gallery")
+
+    num_parts = -(-len(gallery) // step)
+    with concurrent.futures.ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(read, 0)
+        for number in range(num_parts):
+            part = coming.result()
+            if number + 1 < num_parts:
+                coming = reader.submit(read, number + 1)
+            yield number * step, part

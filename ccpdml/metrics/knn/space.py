@@ -3,6 +3,7 @@
 import numpy as np
 
 VALUES_PER_READ = 2**16
+VALUES_PER_CALL = 2**18  # of a thread
 ROWS_FOR_MEAN = 4096
 _SAFE_RADIUS = (1e-15, 1e15)
 
@@ -18,15 +19,20 @@ class ScoreSpace:
     Args:
         query: float32 [num_queries, dim].
         gallery: float32 [gallery_size, dim].
+        each: calls a function for each of a list, as `map` does; that of a pool in its threads.
+
+    Attributes:
+        squared_norms: of gallery rows, moved but not scaled, float [gallery_size].
     """
 
-    def __init__(self, query, gallery):
+    def __init__(self, query, gallery, each=map):
         some = gallery[:: -(-len(gallery) // ROWS_FOR_MEAN)]
         self.origin = some.mean(axis=0, dtype=np.float64).astype(np.float32)
         # Values whose squares float32 cannot hold are moved and scaled in float64.
         for dtype in (np.float32, np.float64):
-            squares = [_largest_square(rows, self.origin, dtype) for rows in (query, gallery)]
-            self.dtype, radius = dtype, np.sqrt(float(max(squares)))
+            squares = [_squares(rows, self.origin, dtype, each) for rows in (query, gallery)]
+            self.dtype, self.squared_norms = dtype, squares[1]
+            radius = np.sqrt(float(max(of_side.max() for of_side in squares)))
             if _SAFE_RADIUS[0] < radius < _SAFE_RADIUS[1]:
                 break
         # A power of two: scaling rounds nothing. The radius itself was rounded.
@@ -42,11 +48,10 @@ class ScoreSpace:
         self._move(rows, side[:, :-1])
         return side
 
-    def fill_gallery_side(self, side, rows):
-        """Writes float32 [n, dim] into `side`, float32 [n, dim + 1]."""
-        moved = side[:, :-1]
-        self._move(rows, moved)
-        side[:, -1] = -0.5 * _squared_norms(moved)
+    def fill_gallery_side(self, side, rows, squared_norms):
+        """Writes gallery rows, float32 [n, dim], into `side`, float32 [n, dim + 1]."""
+        self._move(rows, side[:, :-1])
+        side[:, -1] = squared_norms * (-0.5 * self.scale**2)
 
     def scores_at(self, rows, distances):
         """Scores of gallery points at these squared distances from `rows`, float64 [n]."""
@@ -78,20 +83,23 @@ def squared_distances(query, gallery, rows, columns):
     return distances
 
 
-def parts(num_rows, dim):
+def parts(num_rows, dim, num_values=VALUES_PER_READ):
     """Slices that cover `num_rows` rows of `dim` values, each small enough to fit a cache."""
-    step = max(1, VALUES_PER_READ // dim)
+    step = max(1, num_values // dim)
     return [slice(start, start + step) for start in range(0, num_rows, step)]
 
 
-def _largest_square(embeddings, origin, dtype):
-    """The largest squared distance from `origin`."""
-    largest = 0.0
-    with np.errstate(over="ignore"):  # infinite: not safe
-        for part in parts(*embeddings.shape):
-            moved = np.subtract(embeddings[part], origin, dtype=dtype)
-            largest = max(largest, _squared_norms(moved).max())
-    return largest
+def _squares(embeddings, origin, dtype, each):
+    """Squared distances from `origin`, float [n]; infinite or 0 where `dtype` is too narrow."""
+    squares = np.empty(len(embeddings), dtype)
+
+    def fill(part):
+        with np.errstate(over="ignore"):
+            squares[part] = _squared_norms(np.subtract(embeddings[part], origin, dtype=dtype))
+
+    for _ in each(fill, parts(*embeddings.shape, VALUES_PER_CALL)):
+        pass
+    return squares
 
 
 def _squared_norms(rows):
