@@ -64,7 +64,7 @@ def test_a_column_of_a_table_is_chosen_by_its_name(make, tmp_path):
         (
             lambda label: "x",
             "kind",
-            "images.csv: expected the columns path, label, kind. Received: path, label, brand",
+            "columns path, label, kind, each once. Received: path, label, brand",
         ),
         (lambda label: "x" if label else "", "brand", "line 2: expected a value in each of path"),
         (

@@ -35,6 +35,7 @@ PAIR_LOSSES = {
     "ms": losses.MultiSimilarityLoss,
     "margin": lambda: losses.MarginLoss(nu=0.01, learn_beta=True),
     "softmax": losses.NormalizedSoftmaxLoss,
+    "threshold": lambda: losses.ThresholdConsistentLoss(losses.MultiSimilarityLoss()),
     "hard": lambda: losses.MinedLoss(losses.TripletLoss(), losses.HardNegativeMiner()),
     "drawn": lambda: losses.MinedLoss(
         losses.MarginLoss(), losses.DistanceWeightedMiner(embedding_size=tiny.DIM)
