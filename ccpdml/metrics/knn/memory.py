@@ -6,7 +6,7 @@ import os
 import numpy as np
 
 MAX_WIDTH = 1024  # gallery rows per tile
-ROWS_PER_THREAD = 512  # queries whose scores one thread computes and looks at
+ROWS_PER_THREAD = 1024  # queries whose scores one thread computes and looks at
 MAX_THREADS = 16  # beyond, Python's lock would be the bottleneck
 MAX_TILES = 16  # per slab: threads wait for each other after each of them
 TILE_BYTES = 24  # per value of a tile: read, moved, rounded
