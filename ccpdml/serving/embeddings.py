@@ -110,7 +110,8 @@ class Embeddings:
         return len(self.paths)
 
     def __str__(self):
-        parts = (part.tolist() for _, part in _in_parts(self.classes))
+        starts = range(0, len(self), _TEXTS_AT_ONCE)
+        parts = (self.classes[start : start + _TEXTS_AT_ONCE].tolist() for start in starts)
         num_images, num_classes = len(self), len(set().union(*parts) - {""})
         images = f"{num_images} image{'s' * (num_images != 1)}"
         if num_classes:
@@ -181,12 +182,6 @@ def locations(paths: Iterable[str], root: str = "") -> np.ndarray:
     # By folder, of which there are few: each takes several questions to the disk.
     real = {folder: os.path.realpath(os.path.join(root, folder)) for folder, _ in parts}
     return np.array([os.path.join(real[folder], name) for folder, name in parts], str)
-
-
-def _in_parts(texts):
-    """Starts of parts of an array, and the parts."""
-    for start in range(0, len(texts), _TEXTS_AT_ONCE):
-        yield start, texts[start : start + _TEXTS_AT_ONCE]
 
 
 def write(
